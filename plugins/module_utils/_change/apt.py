@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""Installs Debian packages the way an unattended administrator would."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._core.text import clean
+from .._host.base import Completed, Host, Unreadable
+from .files import Stopped
+
+__all__ = ["install", "preseed"]
+
+_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none"}
+_STALE_LISTS = re.compile(r"Unable to locate package|has no installation candidate|Failed to fetch|404 ")
+
+
+def preseed(host: Host, question: str, kind: str, value: str) -> None:
+    """Answer a debconf question before the package asks it (debconf-set-selections(1))."""
+    package = question.partition("/")[0]
+    line = "{0} {1} {2} {3}\n".format(package, question, kind, value)
+    done = _run(host, ["debconf-set-selections"], 120, stdin=line)
+    if done.rc != 0:
+        what = "debconf question {0} could not be answered".format(question)
+        raise Stopped(what, clean(done.err, 300), "look who holds the lock: fuser /var/cache/debconf/config.dat")
+
+
+def install(host: Host, packages: t.Sequence[str], lock_timeout_s: int) -> None:
+    """Install packages without their Recommends and without a question; lists are updated only where needed."""
+    done = _install(host, packages, lock_timeout_s)
+    if done.rc != 0 and _STALE_LISTS.search(done.err):
+        lock = "DPkg::Lock::Timeout={0}".format(lock_timeout_s)
+        _run(host, ["apt-get", "-q", "-y", "-o", lock, "update"], 600)
+        done = _install(host, packages, lock_timeout_s)
+    if done.rc != 0:
+        what = "packages {0} could not be installed".format(" ".join(packages))
+        raise Stopped(what, _errors(done), _next(done.err))
+
+
+def _install(host: Host, packages: t.Sequence[str], lock_timeout_s: int) -> Completed:
+    argv = ["apt-get", "-q", "-y", "--no-install-recommends"]
+    for option in (
+        "DPkg::Lock::Timeout={0}".format(lock_timeout_s),
+        # Never a conffile prompt: the packaged default where the file is untouched, else the administrator's.
+        "Dpkg::Options::=--force-confdef",
+        "Dpkg::Options::=--force-confold",
+    ):
+        argv += ["-o", option]
+    return _run(host, [*argv, "install", "--", *packages], 1800)
+
+
+def _run(host: Host, argv: t.Sequence[str], timeout_s: float, stdin: str | None = None) -> Completed:
+    try:
+        return host.run(argv, timeout_s=timeout_s, env=_ENVIRONMENT, stdin=stdin)
+    except Unreadable as exc:
+        raise Stopped("{0} could not run".format(argv[0]), exc.reason, "is this a Debian host in good order?") from exc
+
+
+def _errors(done: Completed) -> str:
+    """The lines that apt marks as errors, else the end of what it said."""
+    lines = [line for line in done.err.splitlines() if line.startswith("E:")] or done.err.splitlines()[-3:]
+    return clean(" / ".join(lines), 400) or "apt-get ended with {0}".format(done.rc)
+
+
+def _next(err: str) -> str:
+    if "lock" in err:
+        return "wait for the process that holds the lock (or stop it), then the same run again"
+    if "dpkg --configure -a" in err:
+        return "dpkg --configure -a, then the same run again"
+    return "apt-get install the same packages by hand to see all of it, then the same run again"

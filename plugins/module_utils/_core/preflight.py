@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""What stops the kdump role before it changes anything on a host."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .plan import Change
+from .problems import Problem, find_problems
+from .text import human_bytes
+
+__all__ = ["find_blockers", "needs_dry_run"]
+
+MIB = 1024 * 1024
+
+#: Bytes that must be free before packages come: archives, unpacked files, capture initrds.
+VAR_BYTES = 200 * MIB
+#: Room for a second grub.cfg beside the first: grub-mkconfig writes grub.cfg.new, then copies (G7 in small).
+BOOT_BYTES = 2 * MIB
+SUPPORTED = ("12", "13")
+
+Seen = t.Mapping[str, t.Any]
+
+
+def needs_dry_run(changes: t.Iterable[Change]) -> bool:
+    """Whether GRUB's configuration will be generated: by us, or by the package's postinst (G22)."""
+    return any(c.kind in ("boot_loader", "package") or c.target.startswith("/etc/default/grub") for c in changes)
+
+
+def find_blockers(preflight: Seen, capture: Seen, changes: t.Sequence[Change]) -> list[Problem]:
+    """Reasons to leave this host as it is. `preflight` is what `_host.preflight` saw."""
+    return [
+        *_release(preflight["os"]),
+        *_root(preflight),
+        *_state(capture, changes),
+        *_dpkg(preflight, changes),
+        *_space(preflight, changes),
+        *_grub(preflight),
+    ]
+
+
+def _release(seen: Seen) -> t.Iterator[Problem]:
+    if seen["id"] == "debian" and seen["version_id"] in SUPPORTED:
+        return
+    message = "this is {0}; kdump is set up on Debian 12 and 13 only".format(seen["name"] or "not a known system")
+    remedy = "leave the host out (crashready_hosts, --limit)" + (
+        "; facts work on Debian 11" if seen["id"] == "debian" else ""
+    )
+    yield Problem("release", "error", None, message, remedy)
+
+
+def _root(preflight: Seen) -> t.Iterator[Problem]:
+    if preflight["euid"] != 0:
+        yield Problem("root", "error", None, "kdump is set up by root alone", "set become: true (ansible-playbook -b)")
+
+
+def _state(capture: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
+    """Problems that no change of ours mends, because an administrator or hardening decided so."""
+    loads = any(change.kind == "load" for change in changes)
+    for problem in find_problems(capture):
+        if problem.id == "unit_masked" or (problem.id == "kexec_disabled" and (loads or problem.severity == "error")):
+            yield problem
+
+
+def _dpkg(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
+    if not any(change.kind == "package" for change in changes):
+        return
+    if preflight["dpkg_interrupted"]:
+        message = "dpkg was interrupted: {0}".format(preflight["dpkg_interrupted"])
+        yield Problem("dpkg_interrupted", "error", None, message, "dpkg --configure -a, then the same run again")
+
+
+def _space(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
+    wanted = {}
+    if any(change.kind in ("package", "capture_initrd") for change in changes):
+        wanted["/var"] = VAR_BYTES
+    if needs_dry_run(changes):
+        wanted["/boot"] = BOOT_BYTES
+    if changes:
+        wanted["/etc"] = MIB
+    for path, needed in wanted.items():
+        free = preflight["free_bytes"][path]
+        if free is not None and free < needed:
+            message = "{0} has {1} free, {2} are needed".format(path, human_bytes(free), human_bytes(needed))
+            yield Problem("space", "error", None, message, "free space below {0}, then the same run again".format(path))
+
+
+def _grub(preflight: Seen) -> t.Iterator[Problem]:
+    seen = preflight["grub_dry_run"]
+    if seen is None or (seen["rc"] == 0 and seen["entries"] > 0):
+        return
+    said = seen["said"] or "it printed no boot entry"
+    message = "a dry run of grub-mkconfig failed (rc {0}): {1}".format(seen["rc"], said)
+    remedy = "mend the file it names (/etc/default/grub, /etc/default/grub.d, /etc/grub.d); see it with: grub-mkconfig"
+    yield Problem("grub_mkconfig", "error", None, message, remedy)

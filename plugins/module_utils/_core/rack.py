@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""One row a host: where it stands after a run of harden-crash.yml, and the table of all."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .errors import CoreError
+from .text import clean, human_bytes
+
+__all__ = ["Row", "host_list", "judge_host", "next_command", "render_table", "why_not_armed"]
+
+#: States that a run must not end well with.
+UNFINISHED = ("failed", "unreachable", "not armed", "pending reboot")
+
+
+class Row(t.NamedTuple):
+    """Where one host stands. Texts are fit for a terminal."""
+
+    host: str
+    state: str  #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable", "would change", "no change"
+    nics: tuple[str, ...]
+    kernel: str
+    armed: str
+    reserved: str
+    problems: tuple[str, ...]
+    remedy: str
+
+
+def host_list(value: t.Any) -> list[str]:
+    """Host names as a list: what a user gave as a list, or as one text with commas.
+
+    Raises CoreError for anything else; a lone name must not turn into its letters.
+    """
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise CoreError("expected host names in a list or with commas between them, got {0!r}".format(value))
+    return [name.strip() for name in names if name.strip()]
+
+
+def why_not_armed(result: t.Mapping[str, t.Any]) -> str:
+    """What stands against the next dump in a result of the module `kdump`; empty where nothing does."""
+    if not result["applicable"]:
+        return ""
+    errors = [problem for problem in result["problems"] if problem["severity"] == "error"]
+    if result["armed"] is True and not errors:
+        return ""
+    state = "armed" if result["armed"] is True else "not armed"
+    messages = "; ".join(problem["message"] for problem in errors)
+    remedies = "; ".join(dict.fromkeys(problem["remedy"] for problem in errors))
+    return "{0}: {1}. Next: {2}".format(state, messages, remedies)
+
+
+def judge_host(name: str, seen: t.Mapping[str, t.Any], check_mode: bool) -> Row:
+    """Make the row of one host.
+
+    `seen` has `facts` (the crashready facts or None), `result` (of the module kdump,
+    or None), `failure` (a message or None) and `unreachable` (bool).
+    """
+    facts, result = seen.get("facts") or {}, seen.get("result")
+    capture = (result or {}).get("capture") or facts.get("capture") or {}
+    state, problems, remedy = _state(seen, result, check_mode)
+    return Row(
+        host=clean(name, 60),
+        state=state,
+        nics=tuple(_nic(nic) for nic in facts.get("nics") or () if not nic.get("virtual")),
+        kernel=clean(str((facts.get("kernel") or {}).get("release") or "?"), 40),
+        armed={True: "yes", False: "no", None: "?"}[capture.get("armed")],
+        reserved=human_bytes(capture["reserved_bytes"]) if capture.get("reserved_bytes") is not None else "?",
+        problems=tuple(clean(problem, 400) for problem in problems),
+        remedy=clean(remedy, 300),
+    )
+
+
+def _state(
+    seen: t.Mapping[str, t.Any], result: t.Mapping[str, t.Any] | None, check_mode: bool
+) -> tuple[str, list[str], str]:
+    if seen.get("unreachable"):
+        return "unreachable", [str(seen.get("failure") or "no answer")], "try: ansible HOST -m ping"
+    if seen.get("failure"):
+        return "failed", [str(seen["failure"])], ""
+    if result is None:
+        return "failed", ["the host was not reached by this run"], "run again"
+    if check_mode:
+        changes = [change["name"] for change in result["changes"]]
+        return ("would change" if changes else "no change"), changes, ""
+    if not result["applicable"]:
+        return "not applicable", [str(result["capture"].get("applicable_reason"))], ""
+    if result["reboot_required"]:
+        return "pending reboot", list(result["reboot_reasons"]), ""
+    why = why_not_armed(result)
+    if why:
+        return "not armed", [why], ""
+    return "armed", [p["message"] for p in result["problems"]], ""
+
+
+def _nic(nic: t.Mapping[str, t.Any]) -> str:
+    pci = nic.get("pci") or {}
+    ids = "{0}:{1}".format(pci["vendor"], pci["device"]) if pci.get("vendor") else "no PCI"
+    firmware = (nic.get("firmware") or {}).get("raw") or "?"
+    return clean("{0} {1} {2} fw {3}".format(nic.get("name"), ids, nic.get("driver") or "?", firmware), 80)
+
+
+_HEAD = ("HOST", "NICS (DRIVER, FIRMWARE)", "KERNEL", "ARMED", "RESERVED", "STATE, PROBLEMS")
+
+
+def render_table(rows: t.Sequence[Row], width: int = 72) -> str:
+    """The rows as a plain table; long cells are wrapped, columns are as wide as needed."""
+    cells: list[tuple[tuple[str, ...], ...]] = [tuple((text,) for text in _HEAD)]
+    for row in rows:
+        last = [row.state, *(line for problem in row.problems for line in _wrap("- " + problem, width))]
+        cells.append(
+            ((row.host,), row.nics or ("none seen",), (row.kernel,), (row.armed,), (row.reserved,), tuple(last))
+        )
+    widths = [max(len(line) for columns in cells for line in columns[column]) for column in range(len(_HEAD))]
+    out = []
+    for number, columns in enumerate(cells):
+        for index in range(max(len(cell) for cell in columns)):
+            line = [
+                (cell[index] if index < len(cell) else "").ljust(size)
+                for cell, size in zip(columns, widths)  # noqa: B905 - strict= came with Python 3.10
+            ]
+            out.append("  ".join(line).rstrip())
+        if number == 0:
+            out.append("  ".join("-" * size for size in widths))
+    return "\n".join(out)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = "  " + word
+        else:
+            line = line + " " + word if line else word
+    return [*lines, line]
+
+
+def next_command(rows: t.Sequence[Row], command: str) -> str:
+    """What to run next, in one line; empty where nothing is left. `command` is the command of this run."""
+    pending = [row.host for row in rows if row.state == "pending reboot"]
+    others = [row.host for row in rows if row.state in UNFINISHED and row.state != "pending reboot"]
+    if others:
+        return "mend what is listed, then: {0}".format(command)
+    if pending:
+        quoted = ", ".join('"{0}"'.format(name) for name in pending)
+        return "{0} -e '{{\"crashready_yes_reboot\": [{1}]}}'".format(command, quoted)
+    return ""

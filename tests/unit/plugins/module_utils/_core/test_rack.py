@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""Where hosts stand after a run: rows, table, next command."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.rackops.crashready.plugins.module_utils._core import rack
+from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
+
+PROBLEM = {
+    "id": "not_armed",
+    "severity": "error",
+    "gap": "G2",
+    "message": "no capture kernel is loaded",
+    "remedy": "reboot",
+}
+WARNING = {**PROBLEM, "severity": "warning", "message": "little space"}
+FACTS = {
+    "kernel": {"release": "6.12.95+deb13-amd64"},
+    "nics": [
+        {
+            "name": "eth0",
+            "virtual": False,
+            "driver": "ixgbe",
+            "pci": {"vendor": "8086", "device": "10fb"},
+            "firmware": {"raw": "0x61c10001"},
+        },
+        {"name": "bond0", "virtual": True},
+    ],
+    "capture": {"armed": False, "reserved_bytes": 0},
+}
+
+
+def result(**changed: t.Any) -> dict[str, t.Any]:
+    return {
+        "applicable": True,
+        "armed": True,
+        "problems": [],
+        "changes": [],
+        "reboot_required": False,
+        "reboot_reasons": [],
+        "capture": {"armed": True, "reserved_bytes": 256 * 1024**2, "applicable_reason": None},
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "check", "state"),
+    [
+        ({"facts": FACTS, "result": result()}, False, "armed"),
+        ({"facts": FACTS, "result": result(problems=[WARNING])}, False, "armed"),
+        ({"facts": FACTS, "result": result(problems=[PROBLEM])}, False, "not armed"),
+        ({"facts": FACTS, "result": result(armed=False, problems=[PROBLEM])}, False, "not armed"),
+        ({"facts": FACTS, "result": result(armed=None, problems=[])}, False, "not armed"),
+        (
+            {"facts": FACTS, "result": result(armed=False, reboot_required=True, reboot_reasons=["r"])},
+            False,
+            "pending reboot",
+        ),
+        ({"facts": FACTS, "result": result(applicable=False, armed=None)}, False, "not applicable"),
+        ({"facts": FACTS, "result": None, "failure": "kdump: full /var"}, False, "failed"),
+        ({"facts": FACTS, "result": result(), "failure": "did not come back"}, False, "failed"),
+        ({"facts": None, "unreachable": True, "failure": "timed out"}, False, "unreachable"),
+        ({}, False, "failed"),
+        ({"facts": FACTS, "result": result(changes=[{"name": "file /x"}])}, True, "would change"),
+        ({"facts": FACTS, "result": result()}, True, "no change"),
+    ],
+)
+def test_state(seen: dict[str, t.Any], check: bool, state: str) -> None:
+    row = rack.judge_host("h", seen, check)
+    assert row.state == state
+    assert (state in rack.UNFINISHED) == (state in ("failed", "unreachable", "not armed", "pending reboot"))
+
+
+def test_armed_is_what_the_kernel_said_never_what_is_missing() -> None:
+    assert rack.judge_host("h", {"facts": FACTS, "result": result()}, False).armed == "yes"
+    assert rack.judge_host("h", {"facts": FACTS, "result": None, "failure": "x"}, False).armed == "no"
+    assert rack.judge_host("h", {}, False).armed == "?"
+
+
+def test_table_has_every_host_and_no_control_character() -> None:
+    rows = [
+        rack.judge_host("good", {"facts": FACTS, "result": result()}, False),
+        rack.judge_host("bad\x1b[31m", {"unreachable": True, "failure": "no\nroute " + "x " * 400}, False),
+    ]
+    table = rack.render_table(rows)
+    assert "good" in table
+    assert "eth0 8086:10fb ixgbe fw 0x61c10001" in table
+    assert "bond0" not in table
+    assert "256 MiB" in table
+    assert "\x1b" not in table
+    assert max(map(len, table.splitlines())) < 200
+
+
+def test_next_command_asks_for_the_reboots_that_are_left() -> None:
+    pending = rack.judge_host("a", {"result": result(armed=False, reboot_required=True)}, False)
+    failed = rack.judge_host("b", {"failure": "x"}, False)
+    good = rack.judge_host("c", {"result": result()}, False)
+    command = "ansible-playbook harden-crash.yml -i rack"
+    assert rack.next_command([good], command) == ""
+    assert rack.next_command([good, pending], command) == command + ' -e \'{"crashready_yes_reboot": ["a"]}\''
+    assert rack.next_command([pending, failed], command) == "mend what is listed, then: " + command
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        ("a,b", ["a", "b"]),
+        ("a", ["a"]),
+        (" a , ", ["a"]),
+        ("all", ["all"]),
+        ([], []),
+        ("", []),
+    ],
+)
+def test_host_list(value: t.Any, expected: list[str]) -> None:
+    assert rack.host_list(value) == expected
+
+
+@pytest.mark.parametrize("value", [None, True, 3, {"a": 1}, [1]])
+def test_host_list_refuses_what_is_none(value: t.Any) -> None:
+    with pytest.raises(CoreError):
+        rack.host_list(value)
