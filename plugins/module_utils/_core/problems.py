@@ -155,10 +155,10 @@ def _kexec(seen: Seen) -> t.Iterator[Problem]:
     if seen["sysctl"].get("kernel.panic_on_oops") == "0":
         message = "an oops does not panic (kernel.panic_on_oops=0), so it leaves no dump"
         yield Problem("panic_on_oops_off", "warning", "G31", message, _ROLE)
-    if seen["secure_boot"] is None and seen["lockdown"] in ("integrity", "confidentiality"):
-        if "-s" not in (seen["config"].get("KDUMP_KEXEC_ARGS") or "").split():
-            message = "the kernel is locked down and kdump-config cannot see Secure Boot: kexec needs -s"
-            yield Problem("kexec_needs_signature", "error", "G20", message, _ROLE)
+    locked = seen["secure_boot"] is None and seen["lockdown"] in ("integrity", "confidentiality")
+    if locked and "-s" not in (seen["config"].get("KDUMP_KEXEC_ARGS") or "").split():
+        message = "the kernel is locked down and kdump-config cannot see Secure Boot: kexec needs -s"
+        yield Problem("kexec_needs_signature", "error", "G20", message, _ROLE)
 
 
 def _loaded(seen: Seen) -> t.Iterator[Problem]:

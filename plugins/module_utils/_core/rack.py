@@ -13,6 +13,8 @@ from .text import clean, human_bytes
 
 __all__ = ["Row", "host_list", "judge_host", "next_command", "render_table", "why_not_armed"]
 
+#: Version of the shape of a written report.
+SCHEMA = 1
 #: States that a run must not end well with.
 UNFINISHED = ("failed", "unreachable", "not armed", "pending reboot")
 
@@ -21,7 +23,9 @@ class Row(t.NamedTuple):
     """Where one host stands. Texts are fit for a terminal."""
 
     host: str
-    state: str  #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable", "would change", "no change"
+    #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable"; in check mode "would change"
+    #: or "no change"
+    state: str
     nics: tuple[str, ...]
     kernel: str
     armed: str
@@ -121,7 +125,7 @@ def render_table(rows: t.Sequence[Row], width: int = 72) -> str:
         for index in range(max(len(cell) for cell in columns)):
             line = [
                 (cell[index] if index < len(cell) else "").ljust(size)
-                for cell, size in zip(columns, widths)  # noqa: B905 - strict= came with Python 3.10
+                for cell, size in zip(columns, widths)
             ]
             out.append("  ".join(line).rstrip())
         if number == 0:

@@ -33,11 +33,8 @@ def human_bytes(count: int) -> str:
     >>> human_bytes(1610612736)
     '1.5 GiB'
     """
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            break
+    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while abs(size) >= 1024 and len(units) > 1:
         size /= 1024
-    else:
-        unit = "TiB"
-    return "{0:.1f} {1}".format(size, unit).replace(".0 ", " ")
+        units.pop(0)
+    return "{0:.1f} {1}".format(size, units[0]).replace(".0 ", " ")

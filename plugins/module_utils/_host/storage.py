@@ -255,7 +255,7 @@ def _physical(host: Host, name: str) -> list[str]:
 
 
 def nic_modules(host: Host, interface: str) -> list[str]:
-    """Kernel modules that drive an interface: its own and, for virtio, none besides. Empty where built in or virtual."""
+    """Kernel modules that drive an interface; empty where the driver is built in and for virtual interfaces."""
     try:
         link = host.readlink("/sys/class/net/{0}/device/driver/module".format(interface))
     except Unreadable:

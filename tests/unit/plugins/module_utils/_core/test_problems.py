@@ -38,13 +38,7 @@ def test_armed_host_has_none() -> None:
 
 
 def test_fresh_host_says_everything_at_once() -> None:
-    assert set(ids(fresh())) == {
-        "not_armed",
-        "no_crashkernel",
-        "boot_entry",
-        "kdump_tools_missing",
-        "panic_on_oops_off",
-    }
+    assert set(ids(fresh())) == {"not_armed", "no_crashkernel", "kdump_tools_missing", "panic_on_oops_off"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""Filters over `_core`: no parsing or arithmetic is done in templates. Documented in the .yml files beside this one."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.rackops.crashready.plugins.module_utils._core import rack
+from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
+
+
+def why_not_armed(result: t.Any) -> str:
+    """What stands against the next dump in a result of the module kdump; empty where nothing does."""
+    try:
+        return rack.why_not_armed(result)
+    except (KeyError, TypeError) as exc:
+        raise AnsibleFilterError("why_not_armed: this is not a result of the module kdump ({0!r})".format(exc)) from exc
+
+
+def host_list(value: t.Any) -> list[str]:
+    """Host names from a list or from one text with commas."""
+    try:
+        return rack.host_list(value)
+    except CoreError as exc:
+        raise AnsibleFilterError("host_list: {0}".format(exc)) from exc
+
+
+class FilterModule:
+    """Makes the filters known to Ansible."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Names as they are used after `rackops.crashready.`."""
+        return {"why_not_armed": why_not_armed, "host_list": host_list}
