@@ -7,7 +7,8 @@
 Ansible's own finder must be installed before anything imports the package
 `ansible_collections`, else the plain import wins and the loader says later that
 the collection's metadata was not loaded. `ansible-test units` brings a finder
-of its own: then there is nothing to do.
+of its own: then there is nothing to do. Where Ansible is not installed (the nox
+session `targets`), a plain import of module_utils is all that is needed.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ import shutil
 import sys
 import tempfile
 
-from ansible.plugins.loader import init_plugin_loader
-from ansible.utils.collection_loader import AnsibleCollectionConfig
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def _install_finder() -> None:
+def _make_tree() -> str:
+    """A directory with this checkout as a collection in it, on sys.path."""
     tree = pathlib.Path(tempfile.mkdtemp(prefix="crashready-collections-"))
     atexit.register(shutil.rmtree, tree, ignore_errors=True)
     namespace = tree / "ansible_collections" / "rackops"
     namespace.mkdir(parents=True)
     (namespace / "crashready").symlink_to(ROOT)
     sys.path.insert(0, str(tree))
-    init_plugin_loader([str(tree)])
+    return str(tree)
 
 
-if AnsibleCollectionConfig.collection_finder is None:
-    _install_finder()
+try:
+    from ansible.plugins.loader import init_plugin_loader
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
+except ImportError:
+    _make_tree()
+else:
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader([_make_tree()])

@@ -26,26 +26,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object with sorted keys, as the module returns it"
     )
+    from ._host.facts import DEFAULT_SUBSETS, SUBSETS
+
     parser.add_argument(
         "--subset",
         type=_subsets,
+        default=DEFAULT_SUBSETS,
         metavar="NAME[,NAME]",
-        help="only these of: {0} (all without this option)".format(", ".join(_known())),
+        help="only these of: {0}; without this option all but {1}".format(
+            ", ".join(SUBSETS), ", ".join(name for name in SUBSETS if name not in DEFAULT_SUBSETS)
+        ),
     )
 
 
-def _known() -> tuple[str, ...]:
-    from ._host.facts import SUBSETS
+def _subsets(text: str) -> tuple[str, ...]:
+    from ._host.facts import subsets_of
 
-    return tuple(SUBSETS)
-
-
-def _subsets(text: str) -> list[str]:
-    wanted = [name.strip() for name in text.split(",")]
-    for name in wanted:
-        if name not in _known():
-            raise argparse.ArgumentTypeError("no such subset: {0!r}; there are {1}".format(name, ", ".join(_known())))
-    return wanted
+    try:
+        return subsets_of([name.strip() for name in text.split(",")])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ._host.facts import collect_facts
     from ._host.local import LocalHost
 
-    facts = collect_facts(LocalHost(), list(arguments.subset or _known()))
+    facts = collect_facts(LocalHost(), arguments.subset)
     print(json.dumps(facts, indent=2, sort_keys=True) if arguments.json else render(facts))
     return WELL
 

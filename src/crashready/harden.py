@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 from . import collection
 from .exits import BAD, FAILED, UNKNOWN, USAGE, WELL
 
-__all__ = ["add_arguments", "command_line", "exit_code", "run"]
+__all__ = ["add_arguments", "command_line", "exit_code", "rack_exit_code", "run"]
 
 _PLAYBOOK = collection.NAME + ".harden_crash"
 
@@ -74,10 +76,27 @@ def exit_code(code: int) -> int:
     return _EXITS.get(code, FAILED)
 
 
+def rack_exit_code(report: pathlib.Path, code: int) -> int:
+    """This tool's exit code from where the hosts stand; without a report that of ansible-playbook.
+
+    The playbook fails for an unreachable host as for a bad one, so that its own code cannot tell them apart.
+    """
+    try:
+        states = {row["state"] for row in json.loads(report.read_text(encoding="utf-8"))["rows"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return exit_code(code)
+    if states & {"failed", "not armed", "pending reboot"}:
+        return BAD
+    return UNKNOWN if "unreachable" in states else exit_code(code)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the playbook in the foreground: its output is the result. Raises ToolError before anything was done."""
     copy = collection.chosen_copy()
     collection.check(copy)
     program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
     start = [program] if os.path.exists(program) else [sys.executable, "-m", "ansible", "playbook"]
-    return exit_code(subprocess.call([*start, *command_line(arguments)], env=collection.environment()))
+    with tempfile.TemporaryDirectory(prefix="crashready-") as folder:
+        report = pathlib.Path(folder, "rack.json")
+        command = [*start, *command_line(arguments), "-e", json.dumps({"crashready_report_file": str(report)})]
+        return rack_exit_code(report, subprocess.call(command, env=collection.environment()))

@@ -277,4 +277,7 @@ def ensure_packages(purpose: str) -> None:
     say("installing for {0}: {1}".format(purpose, " ".join(missing)))
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive"]
     _checked([*prefix, *quiet, "apt-get", "update", "--quiet=2"], "apt-get update")
-    _checked([*prefix, *quiet, install[0], "--quiet=2", *install[1:]], "installing packages for {0}".format(purpose))
+    _checked(
+        [*prefix, *quiet, install[0], "--quiet=2", "--option=Dpkg::Use-Pty=0", *install[1:]],
+        "installing packages for {0}".format(purpose),
+    )

@@ -69,6 +69,7 @@ class Result:
 
 
 _PYTEST = ("python", "-m", "pytest")
+_DOCS = ("--plugin-docs", "--skip-rstcheck", "--validate-collection-refs", "dependent", ".")
 _COVERAGE = ("--cov=plugins/module_utils/_core", "--cov-report=term-missing:skip-covered")
 
 
@@ -78,8 +79,13 @@ def _sources() -> list[Step]:
         Step("lint", "Python follows the rules of pyproject.toml", ("ruff", "check", ".")),
         Step("types", "mypy --strict on what runs on hosts and on the driver", ("mypy",)),
         Step("yamllint", "YAML is tidy", ("yamllint", "--strict", ".")),
-        Step("ansible-lint", "playbooks and roles, profile production", ("ansible-lint", "--offline")),
+        Step("ansible-lint", "playbooks and roles, profile production", ("ansible-lint", "--offline", "--nocolor")),
         Step("codespell", "words are spelled", ("codespell",)),
+        Step(
+            "docs",
+            "documentation of plugins and roles is well formed",
+            ("antsibull-docs", "lint-collection-docs", *_DOCS),
+        ),
         Step("unit", "tables and fake trees", (*_PYTEST, "tests/unit", *_COVERAGE), counts_tests=True),
         Step("driver", "the command, the set-up, the packages", (*_PYTEST, "tests/driver"), counts_tests=True),
         Step(
@@ -215,6 +221,8 @@ def _environment(root: str, scratch: str, report: str) -> dict[str, str]:
     env["ANSIBLE_HOME"] = os.path.join(scratch, "ansible")
     # molecule starts pytest itself, so the report is asked for by the environment.
     env["PYTEST_ADDOPTS"] = " ".join([env.get("PYTEST_ADDOPTS", ""), "--junitxml=" + report]).strip()
+    # molecule wraps what it passes on; in a log of 80 columns names of tests are cut in two.
+    env.setdefault("COLUMNS", "160")
     for name in ("PYTHONPATH", "ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"):
         env.pop(name, None)
     return env

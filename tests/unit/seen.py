@@ -59,7 +59,13 @@ FRESH: dict[str, t.Any] = {
     "mkinitramfs": True,
     "conffile_changed": None,
     "initrds": {
-        RELEASE: {"path": "/var/lib/kdump/initrd.img-" + RELEASE, "present": False, "bytes": None, "mtime": None}
+        RELEASE: {
+            "path": "/var/lib/kdump/initrd.img-" + RELEASE,
+            "present": False,
+            "kept": False,
+            "bytes": None,
+            "mtime": None,
+        }
     },
     "nic_modules": ["e1000e", "ixgbe"],
     "storage": {"network": False, "reason": "local", "targets": [], "interfaces": [], "nic_modules": []},
@@ -123,7 +129,7 @@ def _carry_out(seen: dict[str, t.Any], change: t.Any) -> None:
         for entry in seen["boot"]["entries"]:
             entry["crashkernel"] = [change.after.partition("=")[2]]
     elif change.kind == "capture_initrd":
-        seen["initrds"][change.data["release"]] = {"present": True, "bytes": 1, "mtime": 1, "path": ""}
+        seen["initrds"][change.data["release"]] = {"present": True, "kept": True, "bytes": 1, "mtime": 1, "path": ""}
     elif change.kind == "load":
         seen["armed"] = True
     else:

@@ -15,7 +15,7 @@ from .._core.plan import Change, as_diff, as_results
 from .._core.problems import Problem, find_problems
 from .._core.text import clean
 from .._host.base import Completed, Host, Unreadable
-from .._host.capture import facts_of, see_capture
+from .._host.capture import CAPTURE_SYSCTLS, facts_of, see_capture
 from .._host.kernel import collect_kernel
 from .._host.preflight import see_preflight
 from . import apt
@@ -191,6 +191,9 @@ def _apply_capture_initrd(host: Host, change: Change) -> None:
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         seen = clean(done.err + done.out, 300) or "the hook of kdump-tools ended well and left no file"
         raise Stopped("the capture initrd of {0} could not be built".format(release), seen, "mkinitramfs by hand")
+    # As kdump-config does at load; without it the first boot removes this initrd and builds it once more.
+    with open(CAPTURE_SYSCTLS, "rb") as stream:
+        write_file("/var/lib/kdump/latest_sysctls-" + release, stream.read())
 
 
 def _apply_load(host: Host, change: Change) -> None:

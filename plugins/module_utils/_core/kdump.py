@@ -414,7 +414,7 @@ def _capture_initrds(capture: t.Mapping[str, t.Any], kernel: t.Mapping[str, t.An
     return [
         Change("capture_initrd", r, None, "built", "the capture kernel needs it at its first panic", {"release": r})
         for r in releases
-        if installing or not capture["initrds"].get(r, {}).get("present")
+        if installing or not (capture["initrds"].get(r, {}).get("present") and capture["initrds"][r]["kept"])
     ]
 
 

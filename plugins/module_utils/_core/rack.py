@@ -123,10 +123,7 @@ def render_table(rows: t.Sequence[Row], width: int = 72) -> str:
     out = []
     for number, columns in enumerate(cells):
         for index in range(max(len(cell) for cell in columns)):
-            line = [
-                (cell[index] if index < len(cell) else "").ljust(size)
-                for cell, size in zip(columns, widths)
-            ]
+            line = [(cell[index] if index < len(cell) else "").ljust(size) for cell, size in zip(columns, widths)]
             out.append("  ".join(line).rstrip())
         if number == 0:
             out.append("  ".join("-" * size for size in widths))

@@ -25,6 +25,7 @@ from .storage import collect_storage, nic_modules
 __all__ = ["collect_capture", "collect_os", "see_capture"]
 
 KDUMP_DIRECTORY = "/var/lib/kdump"
+CAPTURE_SYSCTLS = "/etc/kdump/sysctl.conf"
 GRUB_CONFFILE = "/etc/default/grub.d/kdump-tools.cfg"
 MANAGED_FILES = (
     kdump.CONFIG,
@@ -288,12 +289,23 @@ def _conffile_changed(host: Host) -> bool | None:
 
 
 def _initrd(host: Host, release: str) -> Seen:
+    """The capture initrd of one kernel; `kept` says whether kdump-config will load it as it is.
+
+    At load it compares /etc/kdump/sysctl.conf with its copy of last time, and where
+    they differ or the copy is absent it removes the initrd and builds another: at the
+    first boot after an installation, for minutes on a slow host.
+    """
     path = "{0}/initrd.img-{1}".format(KDUMP_DIRECTORY, release)
+    copy = "{0}/latest_sysctls-{1}".format(KDUMP_DIRECTORY, release)
     try:
         status = host.lstat(path)
     except Unreadable:
-        return {"path": path, "present": False, "bytes": None, "mtime": None}
-    return {"path": path, "present": status.size > 0, "bytes": status.size, "mtime": status.mtime}
+        return {"path": path, "present": False, "kept": False, "bytes": None, "mtime": None}
+    try:
+        kept = host.read_bytes(CAPTURE_SYSCTLS, _FILE_LIMIT) == host.read_bytes(copy, _FILE_LIMIT)
+    except Unreadable:
+        kept = False
+    return {"path": path, "present": status.size > 0, "kept": kept, "bytes": status.size, "mtime": status.mtime}
 
 
 def _all_nic_modules(host: Host) -> list[str]:

@@ -63,6 +63,11 @@ def test_armed_host_needs_nothing() -> None:
         ({"unit": {"enabled": False, "masked": None}}, ["unit kdump-tools.service"]),
         ({"debconf": {"kdump-tools/use_kdump": "false"}}, ["debconf kdump-tools/use_kdump"]),
         ({"initrds": {}}, ["capture_initrd " + RELEASE, "load capture kernel"]),
+        # kdump-config would remove this one at the next boot and build another
+        (
+            {"initrds": {RELEASE: {"present": True, "kept": False}}},
+            ["capture_initrd " + RELEASE, "load capture kernel"],
+        ),
     ],
 )
 def test_one_damage_is_one_change(damage: dict[str, t.Any], expected: list[str]) -> None:

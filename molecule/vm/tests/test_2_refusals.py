@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""Hosts that cannot or may not be armed end in a clear, failing message, never in green."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+testinfra_hosts = ["ansible://crashready-bookworm"]
+
+NAME = "crashready-bookworm"
+LIMIT = ("--limit", NAME)
+
+
+def test_armed_rack_costs_few_execs_and_changes_nothing(host: t.Any, harden: t.Callable[..., t.Any]) -> None:
+    """Counted at the server: sshd logs a session for each exec (LogLevel VERBOSE)."""
+    host.check_output("sh -c 'echo LogLevel VERBOSE > /etc/ssh/sshd_config.d/verbose.conf; systemctl reload ssh'")
+    since = host.check_output("date +%s")
+    done = harden(*LIMIT)
+    assert done.rc == 0, done.out
+    assert re.search(NAME + r"\s+: ok=\d+\s+changed=0", done.out), done.out
+    log = host.check_output("journalctl -u ssh --since @{0} -o cat".format(since))
+    sessions = len(re.findall(r"Starting session: command", log))
+    print("SSH execs of an armed host:", sessions)
+    assert 1 <= sessions <= 6, log
+
+
+def test_without_permission_to_reboot(host: t.Any, harden: t.Callable[..., t.Any]) -> None:
+    boot = host.file("/proc/sys/kernel/random/boot_id").content_string
+    try:
+        done = harden(*LIMIT, "-e", "kdump_crashkernel=224M", "-e", "kdump_reboot_ok=false")
+        assert done.rc != 0
+        assert "pending reboot" in done.out
+        assert re.search(r"Next: ansible-playbook .*crashready_yes_reboot.*{0}".format(NAME), done.out), done.out
+        assert host.file("/proc/sys/kernel/random/boot_id").content_string == boot, "no reboot without a yes"
+    finally:
+        again = harden(*LIMIT)
+    assert again.rc == 0, again.out
+
+
+def test_masked_unit(host: t.Any, harden: t.Callable[..., t.Any]) -> None:
+    host.check_output("systemctl mask kdump-tools.service")
+    try:
+        done = harden(*LIMIT)
+        assert done.rc != 0
+        assert "kdump-tools.service is masked" in done.out
+        assert "systemctl unmask kdump-tools.service" in done.out
+    finally:
+        host.check_output("systemctl unmask kdump-tools.service")
+    assert harden(*LIMIT).rc == 0
+
+
+def test_too_little_memory(harden: t.Callable[..., t.Any]) -> None:
+    done = harden("--limit", "crashready-small")
+    assert done.rc != 0
+    assert re.search(r"no crash kernel reservation fits this host.*MiB of memory", done.out, re.S), done.out
+
+
+def test_unreachable_host_is_in_the_table(harden: t.Callable[..., t.Any]) -> None:
+    done = harden("--limit", "crashready-small", "-e", "ansible_port=9")
+    assert done.rc != 0
+    assert re.search(r"crashready-small .*unreachable", done.out), done.out
+
+
+def test_wrong_sudo_password(harden: t.Callable[..., t.Any]) -> None:
+    done = harden(
+        *LIMIT, "-e", "ansible_user=admin", "-e", "ansible_become_password=wrong", "-e", "ansible_become_flags='-S -k'"
+    )
+    assert done.rc in (0, 2)
+    if done.rc:
+        assert re.search(r"(?i)sudo|password|privilege", done.out), done.out
+    assert "wrong" not in done.out.replace("wrong_", ""), "the password is never shown"
+
+
+def test_kexec_disabled(host: t.Any, harden: t.Callable[..., t.Any]) -> None:
+    """Last: only a boot takes it back."""
+    host.check_output("kdump-config unload")
+    host.check_output("sh -c 'echo kernel.kexec_load_disabled = 1 > /etc/sysctl.d/99-hardening.conf; sysctl --system'")
+    done = harden(*LIMIT)
+    assert done.rc != 0
+    assert "kexec_load_disabled=1" in done.out
+    assert "/etc/sysctl.d/99-hardening.conf" in done.out
+    host.check_output("rm /etc/sysctl.d/99-hardening.conf")
