@@ -263,7 +263,12 @@ def command(argv: t.Sequence[str]) -> dict[str, t.Any]:
     """What a program says."""
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env={**os.environ, "LC_ALL": "C"}, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return {"error": "not found"}
@@ -295,7 +300,9 @@ def record() -> dict[str, t.Any]:
     pairs = []
     for path in glob.glob("/sys/bus/pci/devices/*"):
         if path in taken.files:
-            pairs.append(tuple(open(path + "/" + key, encoding="ascii").read().strip()[2:] for key in ("vendor", "device")))
+            pairs.append(
+                tuple(open(path + "/" + key, encoding="ascii").read().strip()[2:] for key in ("vendor", "device"))
+            )
     taken.text("/usr/share/misc/pci.ids", lambda text: relevant_ids(text, t.cast("t.Any", pairs)))
     answers = {name: asked(name) for name in interfaces}
     space = {}
@@ -324,7 +331,11 @@ def main() -> int:
     with open(__file__, encoding="utf-8") as stream:
         script = stream.read()
     done = subprocess.run(
-        [*options.command, "python3", "-", "--record"], input=script, stdout=subprocess.PIPE, encoding="utf-8", check=True
+        [*options.command, "python3", "-", "--record"],
+        input=script,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
     )
     print(json.dumps({"source": options.source, **json.loads(done.stdout)}, indent=1))
     return 0

@@ -13,7 +13,7 @@ version_added: 0.1.0
 description:
   - Prints a table of hosts with NICs, firmware, kernel, capture state and problems, and the one next command.
   - Runs on the controller and connects to nothing. Hosts that failed or could not be reached are in it as well.
-  - Reads what the playbook P(rackops.crashready.harden_crash#playbook) left in the variables of each host.
+  - Reads what the playbook C(rackops.crashready.harden_crash) left in the variables of each host.
 author:
   - The Crashready authors (@rackops)
 options:

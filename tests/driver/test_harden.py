@@ -29,7 +29,9 @@ from crashready.harden import rack_exit_code
 )
 def test_worst_host_decides(tmp_path: pathlib.Path, states: list[str], ansible: int, ours: int) -> None:
     report = tmp_path / "rack.json"
-    report.write_text(json.dumps({"schema": 1, "rows": [{"host": "h", "state": state} for state in states], "next": ""}))
+    report.write_text(
+        json.dumps({"schema": 1, "rows": [{"host": "h", "state": state} for state in states], "next": ""})
+    )
     assert rack_exit_code(report, ansible) == ours
 
 

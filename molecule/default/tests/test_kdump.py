@@ -76,7 +76,8 @@ def test_package_asks_nothing_at_a_reconfiguration(host: t.Any) -> None:
     before = host.file(CONFIG).content_string
     done = host.run("DEBIAN_FRONTEND=readline dpkg-reconfigure -p critical kdump-tools </dev/null 2>&1")
     assert done.rc == 0, done.stdout
-    assert "onfiguration file" not in done.stdout, "a conffile prompt"
+    assert "Configuration file" not in done.stdout, "dpkg's conffile prompt"
+    assert "modified configuration file" not in done.stdout.lower(), "ucf's"
     assert host.file(CONFIG).content_string == before
 
 
@@ -147,7 +148,7 @@ def test_digests_follow_the_files(host: t.Any) -> None:
 
 def refused(host: t.Any) -> str:
     result = host.ansible("rackops.crashready.kdump", OPTIONS, check=False)
-    assert result.get("failed"), result
+    assert "changes" not in result, result
     return str(result["msg"])
 
 
@@ -205,7 +206,7 @@ def test_dpkg_lock_held(host: t.Any) -> None:
     host.check_output("sh -c 'until [ -e /run/held ]; do sleep 0.1; done'")
     try:
         result = host.ansible("rackops.crashready.kdump", OPTIONS + " lock_timeout_s=2", check=False)
-        assert result.get("failed")
+        assert "changes" not in result, result
         assert "lock" in result["msg"]
         assert "Next:" in result["msg"]
     finally:
@@ -239,6 +240,6 @@ def test_not_a_supported_release(host: t.Any) -> None:
 def test_hostile_or_wrong_options_change_nothing(host: t.Any, option: str) -> None:
     before = json.dumps(facts(host)["capture"]["managed"], sort_keys=True)
     result = host.ansible("rackops.crashready.kdump", option, check=False)
-    assert result.get("failed") or result.get("changes") == [], result
-    assert result.get("failed"), result
+    assert "changes" not in result, result
+    assert option.partition("=")[0] in result["msg"]
     assert json.dumps(facts(host)["capture"]["managed"], sort_keys=True) == before

@@ -421,7 +421,7 @@ class _Variables:
         else:
             words = command.words[1:] if name == "set" else command.words[:1]
             for word in words[:1]:
-                key, equals, _ = word.partition("=")
+                key, equals, _value = word.partition("=")
                 if equals:
                     self._set(key, self._value(word[len(key) + 1 :]), holds)
 
@@ -504,7 +504,7 @@ def _choose(menu: GrubMenu, default: str) -> tuple[MenuEntry | None, str]:
     parent: tuple[int, ...] = ()
     spec: str | None = default
     steps: list[str] = []
-    for _ in range(DEPTH_LIMIT):
+    for _level in range(DEPTH_LIMIT):
         level = [e for e in menu.entries if e.position[:-1] == parent]
         if not level:
             return None, "the menu has no entries" if not parent else "the submenu has no entries"

@@ -253,7 +253,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), BROKEN, ids=[message for _, message in BROKEN])
+@pytest.mark.parametrize(("text", "message"), BROKEN, ids=[case[1] for case in BROKEN])
 def test_broken(text: str, message: str) -> None:
     with pytest.raises(ParseError, match=message):
         grub.parse_grub_cfg(text)

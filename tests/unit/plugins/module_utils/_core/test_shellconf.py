@@ -62,7 +62,7 @@ def dash(text: str, *names: str) -> dict[str, str]:
         [DASH or "dash", "-c", text + script], env={}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
     )
     pairs = (item.partition("=") for item in done.stdout.decode("utf-8", "surrogateescape").split("\0") if item)
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _equals, value in pairs}
 
 
 def systemd(text: str, folder: pathlib.Path) -> dict[str, str]:
@@ -132,7 +132,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), READ, ids=[text for text, _ in READ])
+@pytest.mark.parametrize(("text", "expected"), READ, ids=[case[0] for case in READ])
 def test_reading(text: str, expected: str | None) -> None:
     conf = shellconf.parse_shellconf(text)
     assert conf.values.get("A", "") == expected
