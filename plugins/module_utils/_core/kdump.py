@@ -182,7 +182,7 @@ def _reading(wanted: Wanted, capture: t.Mapping[str, t.Any], kernel: t.Mapping[s
     """The careful choice for the kernel that runs and the one that boots next."""
     tool = capture["packages"].get("makedumpfile") or capture["makedumpfile_to_come"]
     next_boot = (kernel.get("next_boot") or {}).get("release")
-    pairs = [reads(tool, release) for release in (kernel["release"], next_boot) if release]
+    pairs = [reads(tool, release) for release in (kernel["release"], next_boot) if release] or [reads(tool, None)]
     worst = min(pairs, key=lambda pair: (pair.level, pair.finds_free_pages))
     if wanted.dump_level is not None:
         return Reading(wanted.dump_level, worst.finds_free_pages, "level chosen by the administrator")

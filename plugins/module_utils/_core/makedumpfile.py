@@ -50,10 +50,10 @@ def upstream_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.group(1).split("."))
 
 
-def reads(makedumpfile: str | None, kernel: str) -> Reading:
+def reads(makedumpfile: str | None, kernel: str | None) -> Reading:
     """Judge a pair: package or upstream version of makedumpfile, `uname -r` of the kernel."""
-    if makedumpfile is None:
-        return Reading(17, False, "the version of makedumpfile is not known")
+    if makedumpfile is None or kernel is None:
+        return Reading(17, False, "the version of makedumpfile or of the kernel is not known")
     tool, line = upstream_numbers(makedumpfile), upstream_numbers(kernel)[:2]
     for measured, first, last, level, finds_free_pages in _MEASURED:
         if tool[:3] == measured and first <= line <= last:

@@ -226,6 +226,8 @@ def _write_tree(root: pathlib.Path, files: t.Mapping[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_text(text, "utf-8")
+        if text.startswith("#!"):
+            path.chmod(0o755)
 
 
 def _build_into(work: pathlib.Path, recipe: Recipe, progress: Progress) -> None:

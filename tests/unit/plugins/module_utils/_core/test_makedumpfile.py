@@ -31,9 +31,10 @@ GIB = 1024**3
         ("1:1.7.8-1", "6.18.2-amd64", 17, False),
         ("1:1.6.8-4", "5.10.0-30-amd64", 17, False),
         (None, "6.1.0-41-amd64", 17, False),
+        ("1:1.7.2-1", None, 17, False),
     ],
 )
-def test_pair(tool: str | None, kernel: str, level: int, finds_free_pages: bool) -> None:
+def test_pair(tool: str | None, kernel: str | None, level: int, finds_free_pages: bool) -> None:
     reading = reads(tool, kernel)
     assert (reading.level, reading.finds_free_pages) == (level, finds_free_pages)
     assert reading.reason
