@@ -8,7 +8,8 @@
 
 The words after the options are a command that runs `python3 -` on the host; this file goes
 there through standard input, so that nothing is left behind. Standard library, Python 3.9.
-Read the result before it is committed: it holds addresses and names of the host.
+Hardware addresses become ones of the documentation range (RFC 9542); read the result before
+it is committed all the same: it holds names and network addresses of the host.
 """
 
 from __future__ import annotations
@@ -86,8 +87,10 @@ class Recorder:
 
     def text(self, path: str, keep: t.Callable[[str], str] = str) -> None:
         """A file with its content; a link as a link, and what it points to as well."""
+        if not path.startswith("/proc/"):  # /lib is a link itself: below it is /usr/lib
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         try:
-            if os.path.islink(path):
+            if os.path.islink(path) and not path.startswith("/proc/"):  # /proc/mounts leads through our own pid
                 self.link(path)
                 path = os.path.realpath(path)
             if os.path.isdir(path):
@@ -232,8 +235,8 @@ def relevant_packages(status: str) -> str:
     for paragraph in status.split("\n\n"):
         name = re.match(r"Package: (\S+)", paragraph)
         if name and PACKAGES.match(name[1]):
-            paragraph = re.sub(r"(?m)^Description: .*\n( .*\n?)*", "Description: (cut)\n", paragraph + "\n")
-            kept.append(re.sub(r"(?m)^Conffiles:\n( .*\n?)*", "", paragraph).rstrip("\n"))
+            short = re.sub(r"(?m)^Description: .*\n( .*\n?)*", "Description: (cut)\n", paragraph + "\n")
+            kept.append(re.sub(r"(?m)^Conffiles:\n( .*\n?)*", "", short).rstrip("\n"))
     return "\n\n".join(kept) + "\n"
 
 
@@ -274,9 +277,8 @@ def command(argv: t.Sequence[str]) -> dict[str, t.Any]:
     return {"rc": done.returncode, "out": done.stdout.decode("utf-8", "replace")[:20000]}
 
 
-def record() -> dict[str, t.Any]:
-    """The manifest of the machine this runs on."""
-    taken = Recorder()
+def record_files(taken: Recorder) -> None:
+    """Everything that lies in a list above."""
     for pattern in TEXTS:
         for path in sorted(glob.glob(pattern)):
             taken.text(path)
@@ -288,21 +290,31 @@ def record() -> dict[str, t.Any]:
             taken.link(path)
         elif os.path.exists(path):
             taken.files[path] = ""
-    interfaces = sorted(os.listdir("/sys/class/net"))
+    taken.text("/var/lib/dpkg/status", relevant_packages)
+
+
+def record_devices(taken: Recorder, interfaces: t.Sequence[str]) -> None:
+    """Interfaces, block devices and what pci.ids says of them."""
     for name in interfaces:
         if os.path.islink("/sys/class/net/" + name):
             taken.interface(name)
     for name in sorted(os.listdir("/sys/class/block")):
         if not name.startswith(("loop", "ram", "sr", "fd")):
             taken.block(name)
-    taken.text("/var/lib/dpkg/status", relevant_packages)
     pairs = []
     for path in glob.glob("/sys/bus/pci/devices/*"):
         if path in taken.files:
-            pairs.append(
-                tuple(open(path + "/" + key, encoding="ascii").read().strip()[2:] for key in ("vendor", "device"))
-            )
-    taken.text("/usr/share/misc/pci.ids", lambda text: relevant_ids(text, t.cast("t.Any", pairs)))
+            ids = [taken.files[os.path.realpath(path) + "/" + key].strip()[2:] for key in ("vendor", "device")]
+            pairs.append((ids[0], ids[1]))
+    taken.text("/usr/share/misc/pci.ids", lambda text: relevant_ids(text, pairs))
+
+
+def record() -> dict[str, t.Any]:
+    """The manifest of the machine this runs on."""
+    taken = Recorder()
+    interfaces = sorted(os.listdir("/sys/class/net"))
+    record_files(taken)
+    record_devices(taken, interfaces)
     answers = {name: asked(name) for name in interfaces}
     space = {}
     for path in ("/", "/boot", "/var", "/var/crash", "/etc"):
@@ -321,6 +333,19 @@ def record() -> dict[str, t.Any]:
     }
 
 
+def without_addresses(text: str) -> str:
+    """The same text with 00:00:5e:00:53:xx for each hardware address, the same one for the same."""
+    known: dict[str, str] = {}
+
+    def documented(match: re.Match[str]) -> str:
+        address = match[0].lower()
+        if address in ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"):
+            return match[0]
+        return known.setdefault(address, "00:00:5e:00:53:{0:02x}".format(len(known) + 1))
+
+    return re.sub(r"(?i)(?<![0-9a-f:])([0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])", documented, text)
+
+
 def main() -> int:
     """On the controller: send this file to the host and print the manifest."""
     parser = argparse.ArgumentParser(description="Record a host as a manifest for tests.")
@@ -336,7 +361,7 @@ def main() -> int:
         encoding="utf-8",
         check=True,
     )
-    print(json.dumps({"source": options.source, **json.loads(done.stdout)}, indent=1))
+    print(without_addresses(json.dumps({"source": options.source, **json.loads(done.stdout)}, indent=1)))
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -32,6 +33,9 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
 }
 
+#: Control sequences of a terminal (ECMA-48: CSI and OSC), as systemd and GRUB write them on a console.
+_TERMINAL = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\))")
+
 #: Administration programs are not on every user's PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -41,7 +45,7 @@ def clean_tail(text: str, lines: int = 30) -> str:
 
     Terminal sequences of a guest must not reach the user's terminal.
     """
-    kept = text.replace("\r", "").split("\n")
+    kept = _TERMINAL.sub("", text).replace("\r", "").split("\n")
     while kept and not kept[-1].strip():
         kept.pop()
     return "\n".join("".join(c for c in line if c == "\t" or c.isprintable())[:300] for line in kept[-lines:])
@@ -79,8 +83,7 @@ def run(
             list(argv),
             input=stdin,
             stdin=None if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             encoding="utf-8",
             errors="replace",
             timeout=timeout_s,

@@ -28,7 +28,6 @@ import uuid
 from . import commands, qmp
 from .accel import QEMU, Accelerator
 from .errors import GuestError, LabError
-from .image import Image
 from .spec import GuestSpec
 
 __all__ = ["Guest", "free_port", "process_start"]
@@ -254,10 +253,19 @@ class Guest:
             return None
         return text if _UUID.match(text) else None
 
-    def wait_boot(self, *, limit_s: float = BOOT_LIMIT_S, other_than: str | None = None) -> str:
-        """Wait until the guest answers over ssh, in another boot than `other_than`; returns its boot id."""
+    def wait_boot(
+        self,
+        *,
+        limit_s: float = BOOT_LIMIT_S,
+        other_than: str | None = None,
+        given_up: t.Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Wait until the guest answers over ssh, in another boot than `other_than`; returns its boot id.
+
+        `given_up` is asked now and then, so that Ctrl-C need not wait for the limit.
+        """
         limit = time.monotonic() + limit_s
-        while time.monotonic() < limit:
+        while time.monotonic() < limit and not given_up():
             if not self.alive():
                 raise self._failure("its QEMU process has ended")
             found = self.boot_id()

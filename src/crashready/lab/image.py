@@ -92,6 +92,8 @@ def current_recipe(
         raise LabError("no image for {0!r}: choose one of {1}".format(suite, ", ".join(SUITES)))
     if firmware not in FIRMWARES:
         raise LabError("no firmware {0!r}: choose one of {1}".format(firmware, ", ".join(FIRMWARES)))
+    if firmware != "bios":
+        raise LabError("images that boot through {0} are not built yet: use firmware bios".format(firmware))
     for name in extra_packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name):
             raise LabError("not the name of a package: {0!r}".format(name))
@@ -151,7 +153,7 @@ def _preflight(recipe: Recipe) -> None:
     if os.geteuid() != 0:
         raise LabError(
             "{0} needs root (loop device, chroot). Run once: sudo CRASHREADY_CACHE={1} {2} image {3}; "
-            "guests run without root afterwards.".format(purpose, cache_root(), "crashready lab", recipe.suite)
+            "guests run without root afterwards.".format(purpose, cache_root(), "./crashready lab", recipe.suite)
         )
     tools = ["mmdebstrap", "losetup", "partx", "mkfs.ext4", "ssh-keygen", "apt-config", "apt-get"]
     commands.require_tools(tools, purpose)
@@ -210,7 +212,7 @@ def _clear_leftovers(images: pathlib.Path, prefix: str) -> None:
 def _give_to_owner(work: pathlib.Path, images: pathlib.Path) -> None:
     """Files built by root under sudo belong to whom the cache belongs, who runs the guests."""
     owner = images.stat()
-    if "SUDO_UID" in os.environ and owner.st_uid == 0 and str(images).startswith("/root") is False:
+    if "SUDO_UID" in os.environ and "CRASHREADY_CACHE" in os.environ and owner.st_uid == 0:
         uid, gid = int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", "0"))
         for path in (cache_root(), images):
             os.chown(path, uid, gid)

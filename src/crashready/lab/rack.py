@@ -40,6 +40,7 @@ class Rack:
         self.progress = progress or Progress()
         self.guests: dict[str, Guest] = {}
         self._saving = threading.Lock()
+        self._given_up = threading.Event()
         self._load()
 
     @property
@@ -140,7 +141,11 @@ class Rack:
             width = parallel or (cores if accelerator.name == "kvm" else max(1, cores // 2))
             with concurrent.futures.ThreadPoolExecutor(width) as pool:
                 jobs = [pool.submit(self._bring_up, guest, accelerator, limit_s) for guest in self.guests.values()]
-                errors = [error for error in (job.exception() for job in jobs) if error is not None]
+                try:
+                    errors = [error for error in (job.exception() for job in jobs) if error is not None]
+                except BaseException:  # Ctrl-C: the guests that wait for their boot must hear of it
+                    self._given_up.set()
+                    raise
             self._save()
             for error in errors:
                 raise error
@@ -166,11 +171,13 @@ class Rack:
 
     def _bring_up(self, guest: Guest, accelerator: accel.Accelerator, limit_s: float) -> None:
         """Start one guest and wait for it; the state is written as soon as there is a process."""
+        if self._given_up.is_set():
+            return
         guest.create()
         guest.start(accelerator)
         self._save()
         with self.progress.step("guest {0} ({1}): boot".format(guest.spec.name, guest.spec.suite)):
-            guest.wait_boot(limit_s=limit_s)
+            guest.wait_boot(limit_s=limit_s, given_up=self._given_up.is_set)
             guest.wait_settled(limit_s)
             guest.prepare()
 
