@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import sys
 import typing as t
 
-from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.rackops.crashready.plugins.module_utils._core import rack
@@ -75,10 +76,19 @@ def _seen(variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+_SECRET = re.compile(r"pass|secret|token|vault", re.I)
+
+
 def _command() -> str:
-    """The command of this run, as far as it decides on what and where."""
-    words = ["ansible-playbook"]
-    for inventory in context.CLIARGS.get("inventory") or ():
-        words += ["-i", inventory]
-    words += list(context.CLIARGS.get("args") or ["rackops.crashready.harden_crash"])
+    """The command of this run as it was typed, less what this run added and what looks like a secret."""
+    words, given = ["ansible-playbook"], sys.argv[1:]
+    while given:
+        word = given.pop(0)
+        if word in ("-e", "--extra-vars") and given:
+            value = given.pop(0)
+            if "crashready_yes_reboot" in value or "crashready_report_file" in value:
+                continue
+            words += [word, "(not shown)" if _SECRET.search(value) else value]
+        else:
+            words.append(word)
     return " ".join(shlex.quote(word) for word in words)

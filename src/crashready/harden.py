@@ -84,7 +84,8 @@ def rack_exit_code(report: pathlib.Path, code: int) -> int:
     try:
         states = {row["state"] for row in json.loads(report.read_text(encoding="utf-8"))["rows"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return exit_code(code)
+        # No table was written: a run that ended well without one has reached no host at all.
+        return exit_code(code) or UNKNOWN
     if states & {"failed", "not armed", "pending reboot"}:
         return BAD
     return UNKNOWN if "unreachable" in states else exit_code(code)

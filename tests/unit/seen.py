@@ -18,7 +18,7 @@ RELEASE = "6.12.95+deb13-amd64"
 KERNEL: dict[str, t.Any] = {
     "release": RELEASE,
     "next_boot": {"release": RELEASE, "index": 0},
-    "installed": [{"release": RELEASE}],
+    "installed": [{"release": RELEASE, "package": "linux-image", "vmlinuz": True, "initrd": True}],
     "lockdown": "none",
     "secure_boot": False,
 }
@@ -53,9 +53,9 @@ FRESH: dict[str, t.Any] = {
         "kernel.panic_on_oops": "0",
         "kernel.panic": "0",
         "kernel.hardlockup_panic": "0",
-        "kernel.unknown_nmi_panic": "0",
     },
     "kexec_disabled_by": None,
+    "xen": False,
     "mkinitramfs": True,
     "conffile_changed": None,
     "initrds": {
@@ -122,7 +122,7 @@ def _carry_out(seen: dict[str, t.Any], change: t.Any) -> None:
     elif change.kind == "file":
         seen["files"][change.target] = {"text": change.data["text"], "mode": 0o644, "uid": 0, "sha256": "", "mtime": 0}
     elif change.kind == "directory":
-        seen["folder"] = {"path": change.target, "mode": 0o700, "uid": 0, "kind": "directory"}
+        seen["folder"] = {"path": change.target, "mode": 0o700, "uid": 0, "kind": "directory", "strangers": []}
     elif change.kind == "sysctl":
         seen["sysctl"][change.target] = change.data["value"]
     elif change.kind == "boot_loader":

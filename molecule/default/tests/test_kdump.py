@@ -101,8 +101,8 @@ DRIFT = {
     ),
     "settings gone": ("rm /etc/default/kdump-tools", ["file " + CONFIG]),
     "sysctl file": (
-        "echo 'kernel.panic_on_oops = 0' > /etc/sysctl.d/90-crashready.conf",
-        ["file /etc/sysctl.d/90-crashready.conf"],
+        "echo 'kernel.panic_on_oops = 0' > /etc/sysctl.d/zz-crashready.conf",
+        ["file /etc/sysctl.d/zz-crashready.conf"],
     ),
     "tmpfiles": ("rm /etc/tmpfiles.d/crashready.conf", ["file /etc/tmpfiles.d/crashready.conf"]),
     "deadline unit": (

@@ -15,6 +15,8 @@ from .files import Stopped
 
 __all__ = ["install", "preseed"]
 
+#: Ends a hang; a slow disk that builds DKMS modules on the way is far below.
+INSTALL_LIMIT_S = 4 * 3600
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none"}
 _STALE_LISTS = re.compile(r"Unable to locate package|has no installation candidate|Failed to fetch|404 ")
 
@@ -42,7 +44,7 @@ def install(host: Host, packages: t.Sequence[str], lock_timeout_s: int) -> None:
 
 
 def _install(host: Host, packages: t.Sequence[str], lock_timeout_s: int) -> Completed:
-    argv = ["apt-get", "-q", "-y", "--no-install-recommends"]
+    argv = ["apt-get", "-q", "-y", "--no-install-recommends", "--no-remove"]
     for option in (
         "DPkg::Lock::Timeout={0}".format(lock_timeout_s),
         # Never a conffile prompt: the packaged default where the file is untouched, else the administrator's.
@@ -50,7 +52,7 @@ def _install(host: Host, packages: t.Sequence[str], lock_timeout_s: int) -> Comp
         "Dpkg::Options::=--force-confold",
     ):
         argv += ["-o", option]
-    return _run(host, [*argv, "install", "--", *packages], 1800)
+    return _run(host, [*argv, "install", "--", *packages], INSTALL_LIMIT_S)
 
 
 def _run(host: Host, argv: t.Sequence[str], timeout_s: float, stdin: str | None = None) -> Completed:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 
 from .._core import kdump, preflight
@@ -51,7 +52,9 @@ def converge(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s:
     """
     view = _look(host, wanted)
     dry_run = preflight.needs_dry_run(view.changes)
-    blockers = preflight.find_blockers(see_preflight(host, dry_run), view.capture, view.changes)
+    crashkernel = view.desired.crashkernel if wanted.boot_loader else None
+    seen = see_preflight(host, view.kernel, dry_run)
+    blockers = preflight.find_blockers(seen, view.capture, view.changes, crashkernel)
     if blockers:
         raise Blocked(blockers)
     done = view.changes
@@ -61,7 +64,7 @@ def converge(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s:
         "changed": bool(done),
         "changes": as_results(done),
         "diff": as_diff(done),
-        **_state(view, check_mode),
+        **_state(wanted, view, predicted=check_mode and bool(done)),
     }
 
 
@@ -72,8 +75,8 @@ def _look(host: Host, wanted: kdump.Wanted) -> _View:
     return _View(kernel, capture, desired, kdump.plan(wanted, desired, capture, kernel))
 
 
-def _state(view: _View, predicted: bool) -> dict[str, t.Any]:
-    reasons = kdump.reboot_reasons(view.desired, view.capture)
+def _state(wanted: kdump.Wanted, view: _View, predicted: bool) -> dict[str, t.Any]:
+    reasons = kdump.reboot_reasons(wanted, view.desired, view.capture)
     facts = facts_of(view.capture)
     return {
         "reboot_required": bool(reasons),
@@ -93,13 +96,14 @@ def _state(view: _View, predicted: bool) -> dict[str, t.Any]:
 
 def _carry_out(host: Host, wanted: kdump.Wanted, view: _View, lock_timeout_s: int) -> tuple[list[Change], _View]:
     """Packages first; what they bring is looked at before the rest is done."""
+    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *_loader_entries(host)])
     packages = [change for change in view.changes if change.kind in ("package", "debconf")]
     if packages:
         _install(host, packages, lock_timeout_s)
         view = _look(host, wanted)
     rest = [change for change in view.changes if change not in packages]
     if rest:
-        _apply(host, wanted, rest)
+        _apply(host, wanted, rest, undo)
         view = _look(host, wanted)
     if view.changes:
         left = ", ".join(change.name for change in view.changes)
@@ -118,8 +122,18 @@ def _install(host: Host, changes: t.Sequence[Change], lock_timeout_s: int) -> No
         apt.install(host, names, lock_timeout_s)
 
 
-def _apply(host: Host, wanted: kdump.Wanted, changes: t.Sequence[Change]) -> None:
-    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG])
+def _loader_entries(host: Host) -> list[str]:
+    """systemd-boot's entry files, which kernel-install rewrites one by one."""
+    found = []
+    for folder in ("/efi/loader/entries", "/boot/efi/loader/entries", "/boot/loader/entries"):
+        try:
+            found += ["{0}/{1}".format(folder, name) for name in host.listdir(folder)]
+        except Unreadable:
+            continue
+    return found
+
+
+def _apply(host: Host, wanted: kdump.Wanted, changes: t.Sequence[Change], undo: Snapshot) -> None:
     for change in changes:
         try:
             _APPLY[change.kind](host, change)
@@ -129,10 +143,18 @@ def _apply(host: Host, wanted: kdump.Wanted, changes: t.Sequence[Change]) -> Non
             raise Stopped(change.name, str(exc), "mend that, then the same run again") from exc
         except Stopped:
             if change.kind == "boot_loader":
-                undo.restore()
+                _undo(undo)
             raise
     if any(change.target == kdump.DEADLINE_UNIT for change in changes) and os.path.isdir("/run/systemd/system"):
         _must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
+
+
+def _undo(snapshot: Snapshot) -> None:
+    try:
+        snapshot.restore()
+    except OSError as exc:
+        step = "free space below /boot and run update-grub before this host boots again"
+        raise Stopped("the boot loader's files could not be put back", str(exc), step) from exc
 
 
 def _verify_boot_entries(host: Host, wanted: kdump.Wanted) -> None:
@@ -156,13 +178,18 @@ def _must(host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300) 
 
 
 def _apply_file(host: Host, change: Change) -> None:
-    write_file(change.target, change.data["text"].encode("utf-8", "surrogateescape"))
+    write_file(change.target, change.data["text"].encode("utf-8", "surrogateescape"), change.data.get("mode", 0o644))
 
 
 def _apply_directory(host: Host, change: Change) -> None:
     os.makedirs(change.target, mode=0o700, exist_ok=True)
-    os.chmod(change.target, 0o700)
-    os.chown(change.target, 0, 0)
+    # Through a descriptor that follows no link: whoever owns the folder above could name another.
+    folder = os.open(change.target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(folder, 0, 0)
+        os.fchmod(folder, 0o700)
+    finally:
+        os.close(folder)
 
 
 def _apply_sysctl(host: Host, change: Change) -> None:
@@ -199,13 +226,23 @@ def _apply_capture_initrd(host: Host, change: Change) -> None:
 def _apply_load(host: Host, change: Change) -> None:
     """Restart the unit, then believe the kernel alone: the unit ends well whatever happened (G2)."""
     _must(host, ["systemctl", "restart", kdump.UNIT], "the capture kernel could not be loaded", 900)
-    if host.read_line("/sys/kernel/kexec_crash_loaded") != "1":
+    if not _is_loaded(host):
         journal = host.run(["journalctl", "-u", kdump.UNIT, "-b", "-n", "8", "-o", "cat", "--no-pager"], timeout_s=60)
         raise Stopped(
             "the capture kernel could not be loaded",
             clean(journal.out.replace("\n", " / "), 400) or "kexec_crash_loaded is 0",
             "kdump-config load, and look at its last lines",
         )
+
+
+def _is_loaded(host: Host) -> bool:
+    """Ask the kernel; while kexec's lock is held it answers EBUSY, so ask again (G19)."""
+    for _attempt in range(10):
+        try:
+            return host.read_line("/sys/kernel/kexec_crash_loaded") == "1"
+        except Unreadable:
+            time.sleep(0.5)
+    return False
 
 
 _APPLY: t.Mapping[str, t.Callable[[Host, Change], None]] = {

@@ -136,7 +136,8 @@ def suggest(visible_bytes: int, kept_nic_modules: t.Sequence[str], page_size: in
     the NIC drivers that the capture kernel has to load (none for a local dump).
     """
     memory = nominal_memory(visible_bytes)
-    base = [size for floor, size in _BASE if memory >= floor]
+    # The kernel shows two or three percent less than is installed.
+    base = [size for floor, size in _BASE if memory >= floor * 95 // 100]
     if not base:
         reason = "{0} MiB of memory; a capture kernel of Debian needs a host of at least 1024 MiB"
         return Suggestion(None, (), reason.format(visible_bytes // MIB))

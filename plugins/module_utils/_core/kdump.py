@@ -27,6 +27,7 @@ __all__ = [
     "desired_state",
     "plan",
     "reboot_reasons",
+    "suggestion_for",
     "wanted_from",
     "wrong_entries",
 ]
@@ -35,7 +36,8 @@ CONFIG = "/etc/default/kdump-tools"
 #: Sorts behind Debian's kdump-tools.cfg and what administrators usually name (G16, G17).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-crashready.cfg"
 SYSTEMD_BOOT_CMDLINE = "/etc/kernel/cmdline"
-SYSCTL_DROP_IN = "/etc/sysctl.d/90-crashready.conf"
+#: Behind 99-*.conf, or an administrator's older value comes back with every boot.
+SYSCTL_DROP_IN = "/etc/sysctl.d/zz-crashready.conf"
 TMPFILES = "/etc/tmpfiles.d/crashready.conf"
 DEADLINE_UNIT_NAME = "crashready-capture-deadline.service"
 DEADLINE_UNIT = "/etc/systemd/system/" + DEADLINE_UNIT_NAME
@@ -52,7 +54,6 @@ DEFAULT_SYSCTLS: t.Mapping[str, str] = {
     # Where no capture kernel is loaded a panic must not hang until a hand comes.
     "kernel.panic": "30",
     "kernel.hardlockup_panic": "1",
-    "kernel.unknown_nmi_panic": "0",
 }
 
 
@@ -95,15 +96,17 @@ def desired_state(wanted: Wanted, capture: t.Mapping[str, t.Any], kernel: t.Mapp
     wish cannot be met, for example too little memory for a reservation.
     """
     blocked, blocked_reason = _blocked_drivers(wanted, capture)
-    kept = [m for m in capture["nic_modules"] if m not in blocked]
     memory = capture["memory_bytes"] or 0
-    suggestion = suggest(memory, kept if capture["storage"]["network"] is not False else (), capture["page_size"])
+    suggestion = suggestion_for(wanted, capture)
     crashkernel = _crashkernel(wanted, suggestion, memory)
     reading = _reading(wanted, capture, kernel)
     deadline_s = wanted.capture_deadline_s or _deadline(memory)
     append = _append(wanted, blocked, capture["storage"]["network"] is False and not _remote(capture))
     config = {
         "USE_KDUMP": "1",
+        # The packaged values, said aloud: another kernel here would never be the one that runs (G14).
+        "KDUMP_KERNEL": "/var/lib/kdump/vmlinuz",
+        "KDUMP_INITRD": "/var/lib/kdump/initrd.img",
         "KDUMP_COREDIR": wanted.crash_folder,
         # -F first: kdump-config looks for it there and nowhere else.
         "MAKEDUMP_ARGS": "-F -c -d {0}".format(reading.level),
@@ -115,6 +118,13 @@ def desired_state(wanted: Wanted, capture: t.Mapping[str, t.Any], kernel: t.Mapp
         # kdump-config adds -s only where it can read the EFI variables (G20).
         config["KDUMP_KEXEC_ARGS"] = "-s"
     return Desired(crashkernel, suggestion, reading, blocked, blocked_reason, deadline_s, config, append)
+
+
+def suggestion_for(wanted: Wanted, capture: t.Mapping[str, t.Any]) -> Suggestion:
+    """The reservation for a host, with the NIC drivers that its capture kernel will load."""
+    blocked, _reason = _blocked_drivers(wanted, capture)
+    kept = [module for module in capture["nic_modules"] if module not in blocked]
+    return suggest(capture["memory_bytes"] or 0, kept, capture["page_size"])
 
 
 def _crashkernel(wanted: Wanted, suggestion: Suggestion, memory: int) -> str:
@@ -189,9 +199,13 @@ def _reading(wanted: Wanted, capture: t.Mapping[str, t.Any], kernel: t.Mapping[s
     return worst
 
 
-def reboot_reasons(desired: Desired, capture: t.Mapping[str, t.Any]) -> list[str]:
-    """Why the host has to boot again before it can be armed; empty when it need not."""
-    if not capture["applicable"]:
+def reboot_reasons(wanted: Wanted, desired: Desired, capture: t.Mapping[str, t.Any]) -> list[str]:
+    """Why the host has to boot again before it can be armed; empty when it need not.
+
+    Preflight refuses hosts whose next boot would not bring the reservation, so that
+    nothing is booted for nothing.
+    """
+    if not capture["applicable"] or not wanted.boot_loader:
         return []
     running = capture["cmdline"]["crashkernel"]
     if running == [desired.crashkernel]:
@@ -216,8 +230,11 @@ def plan(
     if wanted.boot_loader:
         changes += _boot_loader(desired, capture, kernel)
     if capture["applicable"]:
-        changes += _capture_initrds(capture, kernel, bool(changes and changes[0].kind == "package"))
-        changes += _load(desired, capture, kernel, changes)
+        installing = any(change.name == "package kdump-tools" for change in changes)
+        changes += _capture_initrds(capture, kernel, installing)
+        # An armed host that will boot again anyway keeps what it has loaded until then.
+        if not (capture["armed"] and reboot_reasons(wanted, desired, capture)):
+            changes += _load(desired, capture, kernel, changes)
     return changes
 
 
@@ -335,20 +352,26 @@ def _config(desired: Desired, capture: t.Mapping[str, t.Any]) -> list[Change]:
         return []
     why = "kdump-tools reads its settings there"
     shown = None if before is None else _masked(before)
-    return [Change("file", CONFIG, shown, _masked(after), why, {"text": after, "ucf": True})]
+    # The file may hold a password: a mode that the administrator narrowed stays.
+    data = {"text": after, "mode": seen["mode"] if seen else 0o644}
+    return [Change("file", CONFIG, shown, _masked(after), why, data)]
 
 
 def _masked(text: str) -> str:
     """The text without the password that this file may hold in clear."""
-    return re.sub(r"(?m)^(\s*FTP_PASSWORD=).*$", r"\1(hidden)", text)
+    return re.sub(r"(?m)^(.*\bFTP_PASSWORD=).*$", r"\1(hidden)", text)
 
 
 def _systemd_boot_cmdline(capture: t.Mapping[str, t.Any], crashkernel: str) -> str:
-    """/etc/kernel/cmdline; where it is absent kernel-install takes the running command line, so do we."""
+    """/etc/kernel/cmdline; where it is absent kernel-install takes the running command line, so do we.
+
+    Words that were meant for one boot alone do not become a habit that way.
+    """
     seen = capture["files"].get(SYSTEMD_BOOT_CMDLINE)
     base = seen["text"] if seen else capture["cmdline"]["text"] or ""
     line = " ".join(base.split())
-    for parameter in ("crashkernel", "BOOT_IMAGE", "initrd"):
+    once = () if seen else ("single", "emergency", "rescue", "init", "systemd.unit", "S", "1")
+    for parameter in ("crashkernel", "BOOT_IMAGE", "initrd", *once):
         line = kernel_cmdline.remove(line, parameter)
     return "{0} crashkernel={1}\n".format(line.strip(), crashkernel).lstrip()
 
@@ -396,7 +419,7 @@ def _boot_loader(desired: Desired, capture: t.Mapping[str, t.Any], kernel: t.Map
     if not wrong:
         return []
     seen = sorted({" ".join(e["crashkernel"]) or "none" for e in capture["boot"]["entries"] if e["generated"]})
-    data = {"releases": [k["release"] for k in kernel["installed"]]}
+    data = {"releases": [k["release"] for k in kernel["installed"] or () if k["vmlinuz"]]}
     after = "crashkernel={0}".format(desired.crashkernel)
     before = "crashkernel={0}".format(", ".join(seen))
     loader = capture["boot"]["loader"]
@@ -430,9 +453,11 @@ def _load(
         why, before = "no capture kernel is loaded", "not loaded"
     elif any(c.target == CONFIG or c.kind == "capture_initrd" for c in changes):
         why = "its settings change"
-    elif capture["loaded"] and not _loaded_as_wanted(desired, capture):
+    elif not capture["loaded"]:
+        why = "what is loaded cannot be told: kdump-config left no kexec_cmd in the crash folder"
+    elif not _loaded_as_wanted(desired, capture):
         why = "what is loaded has another command line or kernel"
-    elif capture["loaded"] and capture["loaded"]["older_than_initrd"]:
+    elif capture["loaded"]["older_than_initrd"]:
         why = "its initrd is newer than what is loaded"
     if why is None:
         return []
@@ -447,7 +472,7 @@ def _loaded_as_wanted(desired: Desired, capture: t.Mapping[str, t.Any]) -> bool:
 # --- the wish -----------------------------------------------------------------
 
 # \Z, not $: that one also matches before a line feed at the end.
-_FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+\Z")
+_FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+){2,8}\Z")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}\Z")
 _SYSCTL = re.compile(r"(?:kernel|vm)\.[a-z0-9_]{1,64}\Z")
 
@@ -461,7 +486,8 @@ def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
     if params["crashkernel"] != "auto":
         parse_crashkernel(params["crashkernel"])
     if not _FOLDER.match(params["crash_folder"]) or ".." in params["crash_folder"]:
-        raise CoreError("crash_folder {0!r}: expected an absolute path of plain names".format(params["crash_folder"]))
+        message = "crash_folder {0!r}: expected a path of plain names such as /var/crash; it becomes root's alone"
+        raise CoreError(message.format(params["crash_folder"]))
     for key in ("capture_blocked_drivers", "extra_packages"):
         for word in params[key] or ():
             if not _WORD.match(word):

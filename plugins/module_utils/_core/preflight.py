@@ -30,11 +30,20 @@ def needs_dry_run(changes: t.Iterable[Change]) -> bool:
     return any(c.kind in ("boot_loader", "package") or c.target.startswith("/etc/default/grub") for c in changes)
 
 
-def find_blockers(preflight: Seen, capture: Seen, changes: t.Sequence[Change]) -> list[Problem]:
-    """Reasons to leave this host as it is. `preflight` is what `_host.preflight` saw."""
+def find_blockers(
+    preflight: Seen, capture: Seen, changes: t.Sequence[Change], crashkernel: str | None = None
+) -> list[Problem]:
+    """Reasons to leave this host as it is.
+
+    `preflight` is what `_host.preflight` saw; `crashkernel` is the value wanted in the
+    boot entries, None where the boot loader is not ours to manage.
+    """
     return [
         *_release(preflight["os"]),
         *_root(preflight),
+        *_folder(capture),
+        *_boot(capture, crashkernel),
+        *_kernels(preflight, changes),
         *_state(capture, changes),
         *_dpkg(preflight, changes),
         *_space(preflight, changes),
@@ -65,8 +74,58 @@ def _state(capture: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
             yield problem
 
 
+def _folder(capture: Seen) -> t.Iterator[Problem]:
+    """The crash folder becomes root's alone at every boot: it must not be somebody's home."""
+    folder = capture["folder"]
+    if folder is None:
+        return
+    if folder["kind"] != "directory":
+        message = "the crash folder {0} is a {1}, not a directory".format(folder["path"], folder["kind"])
+        yield Problem("folder", "error", "G5", message, "set kdump_crash_folder to the directory itself")
+    elif folder["strangers"]:
+        message = "the crash folder {0} holds more than dumps: {1}".format(
+            folder["path"], ", ".join(folder["strangers"])
+        )
+        remedy = "give dumps a folder of their own (kdump_crash_folder), or move these away: it becomes root's alone"
+        yield Problem("folder", "error", "G5", message, remedy)
+
+
+def _boot(capture: Seen, crashkernel: str | None) -> t.Iterator[Problem]:
+    """A boot that does not bring the reservation is a boot for nothing, again with each run."""
+    if crashkernel is None or not capture["applicable"] or capture["cmdline"]["crashkernel"] == [crashkernel]:
+        return
+    boot = capture["boot"]
+    entries = boot["entries"]
+    upcoming = [entry for entry in entries if entry["is_next"]]
+    if capture["xen"]:
+        message = "this is a Xen domain: the hypervisor reserves crash memory, not this kernel"
+    elif boot["loader"] not in ("grub", "systemd-boot"):
+        message = "neither GRUB nor systemd-boot was found"
+    elif capture["unread"].get("boot_entries"):
+        message = "the boot entries could not be read: {0}".format(capture["unread"]["boot_entries"])
+    elif not any(entry["generated"] for entry in entries):
+        message = "no boot entry is a generated one"
+    elif upcoming and not upcoming[0]["generated"] and upcoming[0]["crashkernel"] != [crashkernel]:
+        message = "the entry that boots next, {0!r}, is not a generated one".format(upcoming[0]["title"])
+    else:
+        return
+    remedy = "set crashkernel={0} where this host boots from, and kdump_manage_boot_loader: false".format(crashkernel)
+    yield Problem("boot_unknown", "error", "G18", message, remedy)
+
+
+def _kernels(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
+    """Generating the menu makes the newest kernel the default, and one without its initrd finds no root."""
+    if not any(change.kind in ("package", "boot_loader") for change in changes):
+        return
+    for kernel in preflight["kernels"]:
+        if kernel["package"] and kernel["vmlinuz"] and not kernel["initrd"]:
+            message = "kernel {0} has no initrd (an upgrade that broke off?) and may be booted next"
+            remedy = "update-initramfs -c -k {0}, or remove {1}".format(kernel["release"], kernel["package"])
+            yield Problem("kernel_without_initrd", "error", "G36", message.format(kernel["release"]), remedy)
+
+
 def _dpkg(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
-    if not any(change.kind == "package" for change in changes):
+    if not any(change.kind in ("package", "boot_loader") for change in changes):
         return
     if preflight["dpkg_interrupted"]:
         message = "dpkg was interrupted: {0}".format(preflight["dpkg_interrupted"])
@@ -79,6 +138,9 @@ def _space(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
         wanted["/var"] = VAR_BYTES
     if needs_dry_run(changes):
         wanted["/boot"] = BOOT_BYTES
+    if any(change.kind == "package" for change in changes):
+        # kdump-tools triggers update-initramfs, which writes a new initrd beside the old one.
+        wanted["/boot"] = BOOT_BYTES + preflight["initrd_bytes"] * 11 // 10
     if changes:
         wanted["/etc"] = MIB
     for path, needed in wanted.items():

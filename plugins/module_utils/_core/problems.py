@@ -90,6 +90,9 @@ def _boot_entries(seen: Seen) -> t.Iterator[Problem]:
     if boot["loader"] not in ("grub", "systemd-boot"):
         message = "no GRUB and no systemd-boot was found; crashkernel= is set by something else"
         yield Problem("boot_loader_unknown", "warning", "G18", message, "set crashkernel= where this host boots from")
+    if seen["unread"].get("boot_entries"):
+        message = "the boot entries could not be read: {0}".format(seen["unread"]["boot_entries"])
+        yield Problem("boot_entries_unread", "warning", "G18", message, "look at what this host will boot next")
     wanted = seen["cmdline"]["crashkernel"]
     for entry in boot["entries"]:
         if len(entry["crashkernel"]) == 1 and (not wanted or entry["crashkernel"] == wanted[-1:]):
@@ -167,7 +170,12 @@ def _loaded(seen: Seen) -> t.Iterator[Problem]:
         message = "the capture initrd of the running kernel {0} is not there".format(seen["running_release"])
         yield Problem("initrd_missing", "error", "G14", message, _ROLE)
     loaded = seen["loaded"]
-    if not seen["armed"] or not loaded:
+    if not seen["armed"]:
+        return
+    if not loaded:
+        if seen["unread"].get("loaded") in (None, "not found"):
+            message = "a capture kernel is loaded, but not which: kdump-config left no kexec_cmd in the crash folder"
+            yield Problem("loaded_unknown", "warning", "G8", message, _ROLE)
         return
     if loaded["release"] and loaded["release"] != seen["running_release"]:
         message = "the loaded capture kernel is {0}, the running kernel {1}".format(

@@ -23,8 +23,8 @@ class Row(t.NamedTuple):
     """Where one host stands. Texts are fit for a terminal."""
 
     host: str
-    #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable"; in check mode "would change"
-    #: or "no change"
+    #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable"; in check mode also
+    #: "would change"
     state: str
     nics: tuple[str, ...]
     kernel: str
@@ -67,13 +67,15 @@ def judge_host(name: str, seen: t.Mapping[str, t.Any], check_mode: bool) -> Row:
     facts, result = seen.get("facts") or {}, seen.get("result")
     capture = (result or {}).get("capture") or facts.get("capture") or {}
     state, problems, remedy = _state(seen, result, check_mode)
+    lost = state in ("failed", "unreachable")
     return Row(
         host=clean(name, 60),
         state=state,
         nics=tuple(_nic(nic) for nic in facts.get("nics") or () if not nic.get("virtual")),
         kernel=clean(str((facts.get("kernel") or {}).get("release") or "?"), 40),
-        armed={True: "yes", False: "no", None: "?"}[capture.get("armed")],
-        reserved=human_bytes(capture["reserved_bytes"]) if capture.get("reserved_bytes") is not None else "?",
+        # What was seen before a failure is not what is.
+        armed="?" if lost else {True: "yes", False: "no", None: "?"}[capture.get("armed")],
+        reserved="?" if lost or capture.get("reserved_bytes") is None else human_bytes(capture["reserved_bytes"]),
         problems=tuple(clean(problem, 400) for problem in problems),
         remedy=clean(remedy, 300),
     )
@@ -88,9 +90,8 @@ def _state(
         return "failed", [str(seen["failure"])], ""
     if result is None:
         return "failed", ["the host was not reached by this run"], "run again"
-    if check_mode:
-        changes = [change["name"] for change in result["changes"]]
-        return ("would change" if changes else "no change"), changes, ""
+    if check_mode and result["changes"]:
+        return "would change", [change["name"] for change in result["changes"]], ""
     if not result["applicable"]:
         return "not applicable", [str(result["capture"].get("applicable_reason"))], ""
     if result["reboot_required"]:

@@ -12,7 +12,6 @@ import typing as t
 
 from .._core import cmdline as kernel_cmdline
 from .._core import kdump, shellconf
-from .._core.crashkernel import suggest
 from .._core.errors import CoreError
 from .._core.makedumpfile import Reading, budget, reads
 from .._core.problems import find_problems
@@ -115,6 +114,7 @@ def see_capture(
         "unit": _unit(host),
         "sysctl": _sysctls(host, sysctls),
         "kexec_disabled_by": _sysctl_source(host, "kernel.kexec_load_disabled"),
+        "xen": host.exists("/proc/xen/capabilities"),
         "mkinitramfs": host.exists("/usr/sbin/mkinitramfs"),
         "conffile_changed": _conffile_changed(host),
         "initrds": {k: _initrd(host, k) for k in _releases(kernel)},
@@ -185,6 +185,10 @@ def _file(host: Host, path: str, unread: dict[str, str]) -> Seen | None:
     }
 
 
+# What kdump-tools, and we, put into the crash folder.
+_DUMP_NAME = re.compile(r"(?:[A-Za-z0-9.:_-]+-)?\d{12}\Z|kexec_cmd\Z|kdump_lock\Z|lost\+found\Z|\.")
+
+
 def _folder(host: Host, folder: str, unread: dict[str, str]) -> Seen | None:
     try:
         status = host.lstat(folder)
@@ -192,7 +196,9 @@ def _folder(host: Host, folder: str, unread: dict[str, str]) -> Seen | None:
         if exc.reason != "not found":
             unread["folder"] = exc.reason
         return None
-    return {"path": folder, "mode": status.mode, "uid": status.uid, "kind": status.kind}
+    names = look(unread, "folder", host.listdir, folder) or []
+    strangers = [clean(name, 60) for name in names if not _DUMP_NAME.match(name)]
+    return {"path": folder, "mode": status.mode, "uid": status.uid, "kind": status.kind, "strangers": strangers[:5]}
 
 
 def _packages(host: Host, unread: dict[str, str]) -> dict[str, str | None]:
@@ -358,9 +364,7 @@ def _loaded(host: Host, folder: str, seen: Seen) -> Seen | None:
 
 
 def _judge_size(seen: Seen) -> None:
-    storage = seen["storage"]
-    kept = seen["nic_modules"] if storage["nic_modules"] is None else storage["nic_modules"]
-    suggestion = suggest(seen["memory_bytes"] or 0, kept, seen["page_size"])
+    suggestion = kdump.suggestion_for(kdump.Wanted(), seen)
     seen["suggested_bytes"] = suggestion.total_bytes
     seen["suggested_parts"] = [{"for": what, "bytes": size} for what, size in suggestion.parts]
     try:

@@ -17,13 +17,15 @@ from .packages import unfinished_packages
 __all__ = ["see_preflight"]
 
 
-def see_preflight(host: Host, dry_run: bool) -> dict[str, t.Any]:
+def see_preflight(host: Host, kernel: t.Mapping[str, t.Any], dry_run: bool) -> dict[str, t.Any]:
     """Look at release, dpkg's state and free space; with `dry_run` run grub-mkconfig without an output file."""
     return {
         "os": collect_os(host),
         "euid": host.euid,
         "dpkg_interrupted": _dpkg_interrupted(host),
         "free_bytes": {path: _free(host, path) for path in ("/boot", "/var", "/etc")},
+        "kernels": kernel.get("installed") or [],
+        "initrd_bytes": _largest_initrd(host),
         "grub_dry_run": _grub_dry_run(host) if dry_run else None,
     }
 
@@ -41,6 +43,14 @@ def _free(host: Host, path: str) -> int | None:
         return host.space(path).free
     except Unreadable:
         return None
+
+
+def _largest_initrd(host: Host) -> int:
+    try:
+        names = [name for name in host.listdir("/boot") if name.startswith("initrd.img-")]
+        return max((host.lstat("/boot/" + name).size for name in names), default=0)
+    except Unreadable:
+        return 0
 
 
 def _grub_dry_run(host: Host) -> dict[str, t.Any] | None:

@@ -36,6 +36,8 @@ _NETWORK_FILESYSTEMS = frozenset(
         "lustre",
     ]
 )
+# No disk below them; an overlay is a container's.
+_MEMORY_FILESYSTEMS = frozenset(["tmpfs", "ramfs", "overlay", "squashfs"])
 _NETWORK_DISKS = re.compile(r"^(nbd|rbd|drbd)\d")
 
 
@@ -59,10 +61,16 @@ def collect_storage(host: Host, folder: str) -> dict[str, t.Any]:
         return _answer(None, "the mounts could not be read ({0})".format(exc.reason), (), None, None)
     reasons: list[str] = []
     targets: list[str | None] = []
+    unseen: list[str] = []
     for point in dict.fromkeys(mounts_below(mounts, ("/", "/usr", "/var", "/var/lib", folder))):
-        for reason, target in _network_parts(host, mounts[point]):
+        parts = _network_parts(host, mounts[point])
+        if parts is None:
+            unseen.append("the disks below {0} ({1}) could not be seen".format(point, mounts[point].filesystem))
+        for reason, target in parts or ():
             reasons.append("{0} is on {1}".format(point, reason))
             targets.append(target)
+    if unseen:
+        return _answer(None, "; ".join([*reasons, *unseen]), (), None, None)
     if not reasons:
         return _answer(False, "the root filesystem and {0} are local".format(folder), (), [], [])
     known = [target for target in targets if target]
@@ -118,13 +126,16 @@ def mounts_below(mounts: t.Mapping[str, t.Any], paths: t.Iterable[str]) -> list[
     return found
 
 
-def _network_parts(host: Host, mount: _Mount) -> list[tuple[str, str | None]]:
-    """(what it is, address of the server or None) for each network part of one mount."""
+def _network_parts(host: Host, mount: _Mount) -> list[tuple[str, str | None]] | None:
+    """(what it is, address of the server or None) for each network part of one mount; None where none can be seen."""
     if mount.filesystem in _NETWORK_FILESYSTEMS:
         match = re.search(r"(?:^|,)addr=([0-9a-fA-F.:]+)", mount.options)
         return [(mount.filesystem, match.group(1) if match else None)]
-    parts = []
-    for device in _disks(host, mount):
+    disks = _disks(host, mount)
+    if not disks:
+        return [] if mount.filesystem in _MEMORY_FILESYSTEMS else None
+    parts: list[tuple[str, str | None]] = []
+    for device in disks:
         name = device.rsplit("/", 1)[-1]
         if "/session" in device:
             parts.append(("iSCSI disk " + name, _iscsi_target(host, device)))
@@ -133,7 +144,10 @@ def _network_parts(host: Host, mount: _Mount) -> list[tuple[str, str | None]]:
         elif "/fcoe" in device:
             parts.append(("FCoE disk " + name, None))
         else:
-            parts += _nvme_over_fabrics(host, device, name)
+            fabric = _nvme_over_fabrics(host, name)
+            if fabric is None:
+                return None
+            parts += fabric
     return parts
 
 
@@ -178,21 +192,18 @@ def _iscsi_target(host: Host, device: str) -> str | None:
     return None
 
 
-def _nvme_over_fabrics(host: Host, device: str, name: str) -> list[tuple[str, str | None]]:
-    match = re.match(r"^(nvme\d+)", name)
+def _nvme_over_fabrics(host: Host, name: str) -> list[tuple[str, str | None]] | None:
+    match = re.match(r"(nvme\d+)", name)
     if match is None:
         return []
     controller = "/sys/class/nvme/" + match.group(1)
     try:
         transport = host.read_line(controller + "/transport")
-    except Unreadable:
-        return []
-    if transport not in ("tcp", "rdma"):
-        return []
-    try:
+        if transport not in ("tcp", "rdma"):
+            return []
         address = re.search(r"traddr=([0-9a-fA-F.:]+)", host.read_line(controller + "/address"))
     except Unreadable:
-        address = None
+        return None
     return [("NVMe over {0} disk {1}".format(transport, name), address.group(1) if address else None)]
 
 

@@ -85,7 +85,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (1955 * MIB, 256 * MIB),  # a guest of 2 GiB as the kernel counts it
         (4 * GIB, 256 * MIB),
         (16 * GIB, 512 * MIB),
-        (63 * GIB, 512 * MIB),
+        # what 8, 64 and 256 GiB look like to the kernel
+        (7937 * MIB, 512 * MIB),
+        (64150 * MIB, 768 * MIB),
+        (257500 * MIB, 1024 * MIB),
+        (60 * GIB, 512 * MIB),
         (128 * GIB, 768 * MIB),
         (768 * GIB, 1024 * MIB),
         (2048 * GIB, 2048 * MIB),

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.rackops.crashready.plugins.module_utils._core import kdump
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
 
-from ....seen import GIB, KERNEL, RELEASE, armed, fresh
+from ....seen import FRESH, GIB, KERNEL, RELEASE, armed, fresh
 
 CONFIG = "file /etc/default/kdump-tools"
 
@@ -36,7 +36,7 @@ def test_fresh_host_gets_everything_in_the_order_of_carrying_out() -> None:
         "package kexec-tools",
         "debconf kdump-tools/use_kdump",
         "file /etc/tmpfiles.d/crashready.conf",
-        "file /etc/sysctl.d/90-crashready.conf",
+        "file /etc/sysctl.d/zz-crashready.conf",
         "file /etc/systemd/system/crashready-capture-deadline.service",
         "file /etc/default/grub.d/zz-crashready.cfg",
         CONFIG,
@@ -51,13 +51,15 @@ def test_fresh_host_gets_everything_in_the_order_of_carrying_out() -> None:
 
 def test_armed_host_needs_nothing() -> None:
     assert names(armed()) == []
-    assert kdump.reboot_reasons(desired(armed()), armed()) == []
+    assert kdump.reboot_reasons(kdump.Wanted(), desired(armed()), armed()) == []
 
 
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         ({"armed": False, "loaded": None}, ["load capture kernel"]),
+        # somebody emptied the crash folder: what is in memory cannot be told any more
+        ({"loaded": None}, ["load capture kernel"]),
         ({"folder": {"path": "/var/crash", "mode": 0o755, "uid": 0}}, ["directory /var/crash"]),
         ({"folder": {"path": "/var/crash", "mode": 0o700, "uid": 33}}, ["directory /var/crash"]),
         ({"unit": {"enabled": False, "masked": None}}, ["unit kdump-tools.service"]),
@@ -75,7 +77,7 @@ def test_one_damage_is_one_change(damage: dict[str, t.Any], expected: list[str])
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/tmpfiles.d/crashready.conf", "/etc/sysctl.d/90-crashready.conf", kdump.GRUB_DROP_IN]
+    "path", ["/etc/tmpfiles.d/crashready.conf", "/etc/sysctl.d/zz-crashready.conf", kdump.GRUB_DROP_IN]
 )
 @pytest.mark.parametrize("change", [{"text": "x"}, {"mode": 0o600}, {"uid": 1000}])
 def test_each_managed_file_is_compared_whole(path: str, change: dict[str, t.Any]) -> None:
@@ -105,7 +107,7 @@ def test_next_kernel_gets_its_capture_initrd_before_the_boot() -> None:
 def test_container_is_configured_but_nothing_is_loaded() -> None:
     kinds = {name.split()[0] for name in names(fresh(applicable=False))}
     assert kinds == {"package", "debconf", "file", "directory", "boot_loader"}
-    assert kdump.reboot_reasons(desired(fresh(applicable=False)), fresh(applicable=False)) == []
+    assert kdump.reboot_reasons(kdump.Wanted(), desired(fresh(applicable=False)), fresh(applicable=False)) == []
 
 
 # --- the end state ------------------------------------------------------------
@@ -179,13 +181,50 @@ def test_deadline_grows_with_the_memory() -> None:
     assert desired(fresh(), kdump.Wanted(capture_deadline_s=600)).deadline_s == 600
 
 
+def test_no_boot_for_nothing() -> None:
+    """Where the boot loader is not ours to manage, a boot brings nothing."""
+    elsewhere = armed(cmdline={"text": "", "crashkernel": ["512M"]})
+    unmanaged = kdump.Wanted(boot_loader=False)
+    assert kdump.reboot_reasons(unmanaged, desired(elsewhere, unmanaged), elsewhere) == []
+    assert kdump.reboot_reasons(kdump.Wanted(), desired(elsewhere), elsewhere) != []
+
+
+def test_armed_host_that_boots_again_anyway_keeps_what_it_has_loaded() -> None:
+    seen = armed(cmdline={"text": "", "crashkernel": ["512M"]})
+    seen["files"][kdump.CONFIG]["text"] += "USE_KDUMP=0\n"
+    assert names(seen) == [CONFIG]
+
+
+def test_kernel_parameters_of_one_boot_do_not_stay() -> None:
+    """systemd-boot without /etc/kernel/cmdline: the running command line is taken, less what was for once."""
+    boot = {"loader": "systemd-boot", "entries": FRESH["boot"]["entries"]}
+    line = "root=UUID=0 ro initrd=/x crashkernel=1M single init=/bin/sh quiet"
+    seen = fresh(boot=boot, cmdline={"text": line, "crashkernel": ["1M"]})
+    change = next(
+        c for c in kdump.plan(kdump.Wanted(), desired(seen), seen, KERNEL) if c.target == "/etc/kernel/cmdline"
+    )
+    assert change.after == "root=UUID=0 ro quiet crashkernel=256M\n"
+    seen["files"]["/etc/kernel/cmdline"] = {"text": "root=UUID=0 single\n", "mode": 0o644, "uid": 0}
+    change = next(
+        c for c in kdump.plan(kdump.Wanted(), desired(seen), seen, KERNEL) if c.target == "/etc/kernel/cmdline"
+    )
+    assert change.after == "root=UUID=0 single crashkernel=256M\n", "what the administrator wrote stays"
+
+
+def test_narrow_mode_of_the_settings_stays() -> None:
+    seen = fresh(files={kdump.CONFIG: {"text": "", "mode": 0o600, "uid": 0}})
+    changes = kdump.plan(kdump.Wanted(), desired(seen), seen, KERNEL)
+    assert next(c for c in changes if c.target == kdump.CONFIG).data["mode"] == 0o600
+
+
 def test_signed_load_where_kdump_config_cannot_see_secure_boot() -> None:
     assert desired(fresh(), lockdown="integrity", secure_boot=None).config["KDUMP_KEXEC_ARGS"] == "-s"
     assert "KDUMP_KEXEC_ARGS" not in desired(fresh(), lockdown="integrity", secure_boot=True).config
 
 
 def test_password_in_the_settings_is_never_shown() -> None:
-    seen = fresh(files={kdump.CONFIG: {"text": 'FTP_PASSWORD="s3cret"\n', "mode": 0o600, "uid": 0}})
+    text = 'FTP_PASSWORD="s3cret"\nexport FTP_PASSWORD=s3cret\nA=1 FTP_PASSWORD=s3cret\n'
+    seen = fresh(files={kdump.CONFIG: {"text": text, "mode": 0o600, "uid": 0}})
     changes = kdump.plan(kdump.Wanted(), desired(seen), seen, KERNEL)
     change = next(c for c in changes if c.target == kdump.CONFIG)
     assert "s3cret" not in (change.before or "") + (change.after or "")
@@ -253,6 +292,7 @@ PARAMETERS: dict[str, t.Any] = {
         ("crash_folder", "/var/../etc"),
         ("crash_folder", "/var/crash\nX"),
         ("crash_folder", "/"),
+        ("crash_folder", "/home"),
         ("capture_blocked_drivers", ["ixgbe,quiet"]),
         ("capture_blocked_drivers", ["a b"]),
         ("extra_packages", ["-o=x"]),

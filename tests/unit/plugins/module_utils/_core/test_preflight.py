@@ -28,6 +28,8 @@ def preflight(**changed: t.Any) -> dict[str, t.Any]:
         "euid": 0,
         "dpkg_interrupted": None,
         "free_bytes": {"/boot": 500 * MIB, "/var": 5000 * MIB, "/etc": 500 * MIB},
+        "kernels": [{"release": "6.12", "package": "linux-image-6.12", "vmlinuz": True, "initrd": True}],
+        "initrd_bytes": 40 * MIB,
         "grub_dry_run": None,
         **changed,
     }
@@ -64,7 +66,10 @@ def test_release(os: dict[str, t.Any], blocked: bool) -> None:
     [
         ({"euid": 1000}, (), ["root"]),
         ({"dpkg_interrupted": "x (half-configured)"}, (PACKAGE,), ["dpkg_interrupted"]),
+        ({"dpkg_interrupted": "x (half-configured)"}, (GRUB,), ["dpkg_interrupted"]),
         ({"dpkg_interrupted": "x (half-configured)"}, (FILE,), []),
+        # kdump-tools triggers update-initramfs: a second initrd must fit
+        ({"free_bytes": {"/boot": 20 * MIB, "/var": 5000 * MIB, "/etc": 500 * MIB}}, (PACKAGE,), ["space"]),
         ({"free_bytes": {"/boot": MIB, "/var": 5000 * MIB, "/etc": 500 * MIB}}, (GRUB,), ["space"]),
         ({"free_bytes": {"/boot": MIB, "/var": 5000 * MIB, "/etc": 500 * MIB}}, (FILE,), []),
         ({"free_bytes": {"/boot": 500 * MIB, "/var": 90 * MIB, "/etc": 500 * MIB}}, (PACKAGE,), ["space"]),
@@ -88,6 +93,62 @@ def test_what_an_administrator_or_hardening_decided_blocks() -> None:
     locked_after_loading = {**disabled, "armed": True}
     assert ids(preflight(), capture=locked_after_loading) == []
     assert ids(preflight(), LOAD, capture=locked_after_loading) == ["kexec_disabled"], "it could not be loaded again"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        ({"package": "linux-image-7", "vmlinuz": True, "initrd": False}, ["kernel_without_initrd"]),
+        ({"package": None, "vmlinuz": True, "initrd": False}, []),  # built by its owner, who knows
+        ({"package": "linux-image-7", "vmlinuz": False, "initrd": False}, []),
+    ],
+)
+def test_kernel_without_initrd_is_not_made_the_default(kernel: dict[str, t.Any], expected: list[str]) -> None:
+    seen = preflight(kernels=[{"release": "7", **kernel}])
+    assert ids(seen, GRUB) == expected
+    assert ids(seen, FILE) == []
+
+
+ENTRY = {"title": "Debian", "release": "6.12", "crashkernel": [], "generated": True, "is_next": True}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, []),
+        ({"boot": {"loader": "none", "entries": []}}, ["boot_unknown"]),
+        ({"boot": {"loader": "grub", "entries": []}}, ["boot_unknown"]),
+        ({"boot": {"loader": "grub", "entries": [{**ENTRY, "generated": False}]}}, ["boot_unknown"]),
+        (
+            {"boot": {"loader": "grub", "entries": [{**ENTRY, "generated": False}, {**ENTRY, "is_next": False}]}},
+            ["boot_unknown"],
+        ),
+        ({"boot": {"loader": "grub", "entries": [{**ENTRY, "is_next": False}]}}, []),
+        ({"unread": {"boot_entries": "too large"}}, ["boot_unknown"]),
+        ({"xen": True}, ["boot_unknown"]),
+        ({"xen": True, "applicable": False}, []),
+        ({"xen": True, "cmdline": {"text": "", "crashkernel": ["256M"]}}, []),
+    ],
+)
+def test_no_boot_that_would_not_bring_the_reservation(changed: dict[str, t.Any], expected: list[str]) -> None:
+    seen = {**armed(cmdline={"text": "", "crashkernel": []}), "boot": {"loader": "grub", "entries": [ENTRY]}, **changed}
+    assert [blocker.id for blocker in find_blockers(preflight(), seen, (), "256M")] == expected
+    assert find_blockers(preflight(), seen, (), None) == [], "not ours to manage"
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        (None, []),
+        ({"kind": "directory", "strangers": []}, []),
+        ({"kind": "directory", "strangers": ["alice"]}, ["folder"]),
+        ({"kind": "link", "strangers": []}, ["folder"]),
+        ({"kind": "file", "strangers": []}, ["folder"]),
+    ],
+)
+def test_crash_folder_is_nobody_elses(folder: dict[str, t.Any] | None, expected: list[str]) -> None:
+    seen = armed(folder=folder and {"path": "/srv/data", "mode": 0o700, "uid": 0, **folder})
+    assert ids(preflight(), capture=seen) == expected
 
 
 def test_dry_run_where_grub_will_be_generated() -> None:

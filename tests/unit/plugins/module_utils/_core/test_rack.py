@@ -68,7 +68,8 @@ def result(**changed: t.Any) -> dict[str, t.Any]:
         ({"facts": None, "unreachable": True, "failure": "timed out"}, False, "unreachable"),
         ({}, False, "failed"),
         ({"facts": FACTS, "result": result(changes=[{"name": "file /x"}])}, True, "would change"),
-        ({"facts": FACTS, "result": result()}, True, "no change"),
+        ({"facts": FACTS, "result": result()}, True, "armed"),
+        ({"facts": FACTS, "result": result(armed=False, reboot_required=True)}, True, "pending reboot"),
     ],
 )
 def test_state(seen: dict[str, t.Any], check: bool, state: str) -> None:
@@ -79,7 +80,8 @@ def test_state(seen: dict[str, t.Any], check: bool, state: str) -> None:
 
 def test_armed_is_what_the_kernel_said_never_what_is_missing() -> None:
     assert rack.judge_host("h", {"facts": FACTS, "result": result()}, False).armed == "yes"
-    assert rack.judge_host("h", {"facts": FACTS, "result": None, "failure": "x"}, False).armed == "no"
+    lost = rack.judge_host("h", {"facts": FACTS, "result": result(), "failure": "did not come back"}, False)
+    assert (lost.armed, lost.reserved) == ("?", "?"), "what was seen before is not what is"
     assert rack.judge_host("h", {}, False).armed == "?"
 
 
