@@ -10,6 +10,7 @@ import json
 import pathlib
 
 import pytest
+
 from crashready.exits import BAD, FAILED, UNKNOWN, WELL
 from crashready.harden import rack_exit_code
 

@@ -40,7 +40,7 @@ STATUS = "\n".join(
 ARMED: dict[str, t.Any] = {
     "source": "written by hand after a trixie guest of the test rack",
     "files": {
-        "/etc/os-release": 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
+        "/etc/os-release": 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian 13"\n',
         "/proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-{0} root=UUID=0 ro crashkernel=256M\n".format(RELEASE),
         "/proc/meminfo": "MemTotal:        1800000 kB\nHugepagesize:       2048 kB\n",
         "/proc/self/mountinfo": "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
@@ -163,9 +163,10 @@ def test_digest_changes_with_its_file_alone() -> None:
 
 
 def test_debconf_answer_is_read() -> None:
-    text = "Name: a/b\nTemplate: a/b\nValue: x\n\nName: kdump-tools/use_kdump\nTemplate: kdump-tools/use_kdump\nValue: false\n\n"
+    name = "kdump-tools/use_kdump"
+    text = "Name: a/b\nTemplate: a/b\nValue: x\n\nName: {0}\nTemplate: {0}\nValue: false\n\n".format(name)
     seen = see_capture(host({"/var/cache/debconf/config.dat": text}), KERNEL)
-    assert seen["debconf"] == {"kdump-tools/use_kdump": "false"}
+    assert seen["debconf"] == {name: "false"}
 
 
 def test_empty_machine_gives_nulls_with_reasons() -> None:
