@@ -427,6 +427,7 @@ def facts_of(seen: Seen) -> Seen:
             "sysctls": seen["sysctl"],
         },
         "storage": seen["storage"],
+        "nic_modules": seen["nic_modules"],
         "folder": seen["folder"],
         "space": seen["space"],
         "problems": [problem._asdict() for problem in find_problems(seen)],
