@@ -20,7 +20,7 @@ import typing as t
 import pytest
 import yaml
 
-from crashready.lab import accel, cli, guest, inventory, qmp, rack, spec
+from crashready.lab import accel, cli, commands, guest, inventory, qmp, rack, spec
 from crashready.lab.errors import GuestError, LabError
 from crashready.lab.progress import Progress
 
@@ -196,8 +196,13 @@ def test_the_probe_is_asked_once_a_boot(tmp_path: pathlib.Path, monkeypatch: pyt
     monkeypatch.setattr(os, "access", lambda path, mode: True)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     asked = []
-    monkeypatch.setattr(accel, "probe_kvm", lambda kernel: asked.append(kernel) or "it hangs")
-    for _ in range(2):
+
+    def probe(kernel: pathlib.Path) -> str:
+        asked.append(kernel)
+        return "it hangs"
+
+    monkeypatch.setattr(accel, "probe_kvm", probe)
+    for _ignored in range(2):
         assert accel.choose(tmp_path / "vmlinuz", Progress(quiet=True)) == accel.Accelerator("tcg", "it hangs")
     assert len(asked) == 1
     kept = json.loads((tmp_path / "accelerator.json").read_text())
@@ -331,7 +336,7 @@ def test_two_commands_do_not_change_a_rack_at_once(a_rack: pathlib.Path) -> None
 
 
 def test_a_guest_cannot_become_another_one(a_rack: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rack.commands, "require_tools", lambda names, purpose: None)
+    monkeypatch.setattr(commands, "require_tools", lambda names, purpose: None)
     with pytest.raises(LabError, match="made otherwise"):
         rack.Rack(a_rack, Progress(quiet=True)).up([spec.parse_guest("web1=bookworm")])
 
@@ -404,8 +409,8 @@ def test_a_command_for_a_guest_is_passed_on_as_it_is(a_rack: pathlib.Path, monke
 
 
 def test_qemus_of_this_machine_know_every_device_that_guests_get() -> None:
-    if shutil.which(guest.QEMU) is None:
+    if shutil.which(accel.QEMU) is None:
         pytest.skip("QEMU is not installed here")
-    known = subprocess.run([guest.QEMU, "-device", "help"], capture_output=True, text=True, check=True).stdout
+    known = subprocess.run([accel.QEMU, "-device", "help"], capture_output=True, text=True, check=True).stdout
     for name in ("virtio-blk-pci", "virtio-net-pci", "e1000e", "vmxnet3", "i6300esb"):
         assert 'name "{0}"'.format(name) in known

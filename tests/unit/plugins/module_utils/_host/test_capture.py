@@ -23,8 +23,8 @@ APPEND = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll 
 GRUB = """set default="0"
 ### BEGIN /etc/grub.d/10_linux ###
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-0' {{
-	linux	/boot/vmlinuz-{0} root=UUID=0 ro crashkernel=256M
-	initrd	/boot/initrd.img-{0}
+\tlinux\t/boot/vmlinuz-{0} root=UUID=0 ro crashkernel=256M
+\tinitrd\t/boot/initrd.img-{0}
 }}
 ### END /etc/grub.d/10_linux ###
 """.format(RELEASE)
