@@ -218,7 +218,8 @@ class Guest:
             "StrictHostKeyChecking": "yes",
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",
-            "ConnectTimeout": "10",
+            # It covers the key exchange too, which takes a busy emulated guest ten seconds and more.
+            "ConnectTimeout": "60",
             "ServerAliveInterval": "15",
             "LogLevel": "ERROR",
         }
@@ -248,7 +249,7 @@ class Guest:
             return None
         try:
             script = "test ! -e /proc/vmcore && cat /proc/sys/kernel/random/boot_id"
-            text = self.ssh(script, timeout_s=60, check=False).stdout.strip()
+            text = self.ssh(script, timeout_s=90, check=False).stdout.strip()
         except LabError:
             return None
         return text if _UUID.match(text) else None
@@ -292,7 +293,8 @@ class Guest:
     def reboot(self, limit_s: float = BOOT_LIMIT_S) -> str:
         """Reboot in order and wait for the next boot; returns its boot id."""
         before = self.wait_boot(limit_s=60)
-        self.ssh("systemctl reboot", check=False)
+        # In the background: a session that dies with the guest would be waited for.
+        self.ssh("nohup sh -c 'sleep 1; systemctl reboot' >/dev/null 2>&1 </dev/null &")
         return self.wait_boot(limit_s=limit_s, other_than=before)
 
 

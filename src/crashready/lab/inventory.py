@@ -35,6 +35,7 @@ def inventory(guests: t.Sequence[Guest], known: pathlib.Path) -> dict[str, t.Any
         "ansible_user": "root",
         "ansible_ssh_common_args": shlex.join([word for option in options for word in ("-o", option)]),
         "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_timeout": 60,  # the default of 10 s is too short for an emulated guest under load
     }
     top: dict[str, t.Any] = {"vars": common, "hosts": hosts}
     if groups:

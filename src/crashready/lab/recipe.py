@@ -148,6 +148,8 @@ def chroot_script(recipe: Recipe, disk: str, root_uuid: str) -> str:
         lines.append("apt-get --yes --download-only install {0}".format(" ".join(WARM_PACKAGES)))
     if recipe.firmware == "bios":
         lines += _grub(disk)
+    # Or every guest rebuilds caches at its first boot (ConditionNeedsUpdate= of systemd.unit(5)).
+    lines.append("touch /etc/.updated /var/.updated")
     return "\n".join(lines) + "\n"
 
 
