@@ -320,7 +320,7 @@ def record() -> dict[str, t.Any]:
     for path in ("/", "/boot", "/var", "/var/crash", "/etc"):
         if os.path.ismount(path) or path == "/":
             sizes = os.statvfs(path)
-            space[path] = [sizes.f_blocks * sizes.f_frsize, sizes.f_bfree * sizes.f_frsize]
+            space[path] = [sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize]
     return {
         "euid": os.geteuid(),
         "files": dict(sorted(taken.files.items())),

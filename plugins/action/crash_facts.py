@@ -12,10 +12,16 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 _NO_PYTHON = re.compile(
-    r"interpreter '?(?P<path>\S+?)'? was not found|No python interpreters found|rc[\"']?: ?127", re.I
+    r"interpreter '?\S+?'? was not found|No python interpreters found|python[0-9.]*: (?:not found|No such file)", re.I
 )
 _OLD_PYTHON = re.compile(r"requires a minimum of Python|SyntaxError|future feature annotations is not defined")
 
+_NO_SPACE = re.compile(r"No space left on device|No usable temporary directory|Disk quota exceeded")
+
+_NO_SPACE_MESSAGE = (
+    "{host} has no room for a temporary file ({seen}), so that no module runs there. "
+    "Next: free space below /tmp and the home of the user, look with: ansible {host} -m ansible.builtin.raw -a 'df -h'"
+)
 _NO_PYTHON_MESSAGE = (
     "{host} has no Python that Ansible can find ({seen}); Crashready's facts need Python 3.9 or later there. "
     "Next: ansible {host} -m ansible.builtin.raw -b -a 'apt-get install -y python3-minimal', "
@@ -27,8 +33,15 @@ _OLD_PYTHON_MESSAGE = (
 )
 
 
+_TRANSLATIONS = (
+    (_NO_SPACE, _NO_SPACE_MESSAGE),
+    (_NO_PYTHON, _NO_PYTHON_MESSAGE),
+    (_OLD_PYTHON, _OLD_PYTHON_MESSAGE),
+)
+
+
 class ActionModule(ActionBase):
-    """Runs the module of the same name and translates two of its failures."""
+    """Runs the module of the same name and translates those failures that Ansible tells in its own terms."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
@@ -36,7 +49,7 @@ class ActionModule(ActionBase):
         try:
             result: dict[str, t.Any] = self._execute_module(task_vars=task_vars)
         except Exception as exc:
-            if not _NO_PYTHON.search(str(exc)):
+            if not any(pattern.search(str(exc)) for pattern, _message in _TRANSLATIONS):
                 raise
             result = {"failed": True, "msg": str(exc)}
         if result.get("failed"):
@@ -45,7 +58,7 @@ class ActionModule(ActionBase):
 
     def _translate(self, result: dict[str, t.Any], host: str) -> None:
         said = " ".join(str(result.get(key, "")) for key in ("msg", "module_stderr", "module_stdout", "exception"))
-        for pattern, message in ((_NO_PYTHON, _NO_PYTHON_MESSAGE), (_OLD_PYTHON, _OLD_PYTHON_MESSAGE)):
+        for pattern, message in _TRANSLATIONS:
             found = pattern.search(said)
             if found:
                 result["ansible_msg"] = result.get("msg")

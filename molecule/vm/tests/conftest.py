@@ -30,7 +30,12 @@ def harden() -> t.Callable[..., Harden]:
     def run(*arguments: str) -> Harden:
         command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "harden-crash.yml"]
         command += ["-i", str(FOLDER / "rack.yml"), *arguments]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+        }
         done = subprocess.run(
             command,
             cwd=PROJECT,

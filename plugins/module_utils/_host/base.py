@@ -55,7 +55,7 @@ class FileStatus(t.NamedTuple):
 
 
 class Space(t.NamedTuple):
-    """Bytes of a filesystem, as root sees them."""
+    """Bytes of a filesystem; `free` is what an ordinary user may take, so that something is left for root."""
 
     total: int
     free: int

@@ -121,7 +121,8 @@ class LocalHost(Host):
                     raise self._unreadable(path, exc) from exc
                 here = posixpath.dirname(here)
                 continue
-            return Space(total=found.f_blocks * found.f_frsize, free=found.f_bfree * found.f_frsize)
+            # Not f_bfree: ext4 counts 16 MiB there that not even root can allocate (its reserved clusters).
+            return Space(total=found.f_blocks * found.f_frsize, free=found.f_bavail * found.f_frsize)
 
     def run(
         self,
