@@ -146,7 +146,9 @@ def _module(rack: Rack, hosts: str, module: str, arguments: t.Mapping[str, t.Any
     """Results of one ad-hoc module, by host (the callback `tree` is gone, `json` is in ansible-core)."""
     with tempfile.TemporaryDirectory(prefix="crashready-demo-") as folder:
         command = [_program("ansible"), hosts, "-i", str(rack.inventory_file), "-b", "-m", module]
-        command += ["-a", json.dumps(dict(arguments)), "--tree", folder]
+        # An empty object would be taken for free-form text.
+        command += ["-a", json.dumps(dict(arguments))] if arguments else []
+        command += ["--tree", folder]
         done = subprocess.run(
             command, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
