@@ -25,6 +25,7 @@ __all__ = [
     "Desired",
     "Wanted",
     "desired_state",
+    "kernels_in_use",
     "plan",
     "reboot_reasons",
     "suggestion_for",
@@ -188,11 +189,16 @@ def _append(wanted: Wanted, blocked: tuple[str, ...], local: bool) -> str:
     return " ".join(words)
 
 
+def kernels_in_use(kernel: t.Mapping[str, t.Any]) -> list[str]:
+    """Releases that may panic: the running kernel and the one that boots next, as far as they are known."""
+    next_boot = (kernel.get("next_boot") or {}).get("release")
+    return [release for release in dict.fromkeys((kernel["release"], next_boot)) if release]
+
+
 def _reading(wanted: Wanted, capture: t.Mapping[str, t.Any], kernel: t.Mapping[str, t.Any]) -> Reading:
     """The careful choice for the kernel that runs and the one that boots next."""
     tool = capture["packages"].get("makedumpfile") or capture["makedumpfile_to_come"]
-    next_boot = (kernel.get("next_boot") or {}).get("release")
-    pairs = [reads(tool, release) for release in (kernel["release"], next_boot) if release] or [reads(tool, None)]
+    pairs = [reads(tool, release) for release in kernels_in_use(kernel)] or [reads(tool, None)]
     worst = min(pairs, key=lambda pair: (pair.level, pair.finds_free_pages))
     if wanted.dump_level is not None:
         return Reading(wanted.dump_level, worst.finds_free_pages, "level chosen by the administrator")
@@ -432,11 +438,9 @@ def _capture_initrds(capture: t.Mapping[str, t.Any], kernel: t.Mapping[str, t.An
     On a host where the package comes only now it may or may not build one (it does
     not in Debian 12 and 13), so the plan says it will be there in the end.
     """
-    next_boot = (kernel.get("next_boot") or {}).get("release")
-    releases = [r for r in dict.fromkeys((kernel["release"], next_boot)) if r]
     return [
         Change("capture_initrd", r, None, "built", "the capture kernel needs it at its first panic", {"release": r})
-        for r in releases
+        for r in kernels_in_use(kernel)
         if installing or not (capture["initrds"].get(r, {}).get("present") and capture["initrds"][r]["kept"])
     ]
 

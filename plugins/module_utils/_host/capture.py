@@ -117,7 +117,7 @@ def see_capture(
         "xen": host.exists("/proc/xen/capabilities"),
         "mkinitramfs": host.exists("/usr/sbin/mkinitramfs"),
         "conffile_changed": _conffile_changed(host),
-        "initrds": {k: _initrd(host, k) for k in _releases(kernel)},
+        "initrds": {k: _initrd(host, k) for k in kdump.kernels_in_use(kernel)},
         "nic_modules": _all_nic_modules(host),
         "storage": collect_storage(host, folder),
         "boot": _boot(host, unread),
@@ -127,11 +127,6 @@ def see_capture(
     _judge_size(seen)
     seen["space"] = _space(host, folder, seen)
     return seen
-
-
-def _releases(kernel: t.Mapping[str, t.Any]) -> list[str]:
-    next_boot = (kernel.get("next_boot") or {}).get("release")
-    return [r for r in dict.fromkeys((kernel["release"], next_boot)) if r]
 
 
 def _applicable(host: Host) -> Seen:
