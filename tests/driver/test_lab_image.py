@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime
 import fcntl
+import json
 import os
 import pathlib
-import struct
+import shutil
 
 import pytest
 
@@ -98,6 +99,8 @@ def test_mirrors_of_the_environment_win(monkeypatch: pytest.MonkeyPatch) -> None
         {"warm": False},
         {"guest_settings": ('Acquire::Retries "3";',)},
         {"disk_bytes": 8 << 30},
+        {"firmware": "uefi"},
+        {"loader": "systemd-boot"},
     ],
 )
 def test_every_part_of_a_recipe_is_in_its_key(changes: dict[str, object]) -> None:
@@ -126,23 +129,66 @@ def test_guests_have_a_serial_console_and_no_quiet() -> None:
     assert "UUID=some-uuid / ext4" in script
 
 
-def test_the_partition_table_is_one_that_a_bios_boots() -> None:
-    table = disk.dos_table(6 << 30)
-    assert len(table) == 512
-    assert table[510:] == b"\x55\xaa"
-    active, kind, first, sectors = struct.unpack("<B3xB3xII", table[446:462])
-    assert (active, kind, first) == (0x80, 0x83, 2048)
-    assert (first + sectors) * 512 == 6 << 30
-    assert table[462:510] == bytes(48)
+@pytest.fixture
+def sfdisk() -> str:
+    path = shutil.which("sfdisk", path=commands.SEARCH_PATH)
+    if path is None:
+        pytest.skip("sfdisk (package fdisk) is not installed here")
+    return path
 
 
-def test_a_disk_is_sparse_and_never_overwritten(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "label", "types"),
+    [
+        # The bootable flag is what a BIOS's boot sector looks for.
+        ({}, "dos", [("83", 2048, True)]),
+        (
+            {"firmware": "uefi", "loader": "systemd-boot"},
+            "gpt",
+            [
+                ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", 2048, False),
+                ("0FC63DAF-8483-4772-8E79-3D69D8477DE4", 2048 + recipe.ESP_MIB * 2048, False),
+            ],
+        ),
+    ],
+)
+def test_partitions_are_what_the_firmware_looks_for(
+    tmp_path: pathlib.Path, sfdisk: str, changes: dict[str, object], label: str, types: list[tuple[str, int, bool]]
+) -> None:
     path = tmp_path / "disk.raw"
-    disk.write_dos_disk(path, 1 << 30)
+    disk.write_disk(path, 2 << 30, recipe.partition_script(a_recipe(**changes)))
+    table = json.loads(commands.run([sfdisk, "--json", str(path)]).stdout)["partitiontable"]
+    assert table["label"] == label
+    seen = [(part["type"], part["start"], part.get("bootable", False)) for part in table["partitions"]]
+    assert seen == types
+    last = table["partitions"][-1]
+    assert (2 << 30) // 512 - (last["start"] + last["size"]) <= 4096, "the root takes the rest of the disk"
+
+
+def test_a_disk_is_sparse_and_never_overwritten(tmp_path: pathlib.Path, sfdisk: str) -> None:
+    path = tmp_path / "disk.raw"
+    disk.write_disk(path, 1 << 30, recipe.partition_script(a_recipe()))
     assert path.stat().st_size == 1 << 30
     assert path.stat().st_blocks * 512 < 1 << 20
     with pytest.raises(FileExistsError):
-        disk.write_dos_disk(path, 1 << 30)
+        disk.write_disk(path, 1 << 30, recipe.partition_script(a_recipe()))
+
+
+def test_systemd_boot_starts_the_image_by_entries_of_its_own_machine_id() -> None:
+    chosen = a_recipe(firmware="uefi", loader="systemd-boot")
+    files = recipe.last_files(chosen, "ssh-ed25519 AAAA x")
+    assert "/etc/machine-id" not in files, "an empty one would change at the first boot, and the entries bear it"
+    assert "console=ttyS0" in files["/etc/kernel/cmdline"]
+    script = recipe.chroot_script(chosen, "/dev/loop9", "some-uuid")
+    assert "kernel-install add" in script
+    assert "grub" not in script
+
+
+def test_grub_is_started_by_uefi_through_its_signed_image() -> None:
+    script = recipe.chroot_script(a_recipe(firmware="uefi"), "/dev/loop9", "some-uuid")
+    assert "grubx64.efi.signed /boot/efi/EFI/BOOT/BOOTX64.EFI" in script
+    assert "search.fs_uuid some-uuid root" in script
+    assert "grub-install" not in script
 
 
 def test_mounts_of_a_killed_build_are_found_deepest_first() -> None:
@@ -167,7 +213,7 @@ def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
 
 
 def an_image(cache: pathlib.Path, made: recipe.Recipe, day: str, whole: bool = True) -> pathlib.Path:
-    path = cache / "images" / "{0}-bios-{1}-{2}".format(made.suite, made.key(), day)
+    path = cache / "images" / "{0}-{1}-{2}-{3}".format(made.suite, made.boot, made.key(), day)
     path.mkdir(parents=True)
     if whole:
         (path / "image.json").write_text("{}")
@@ -239,7 +285,7 @@ def test_a_build_appears_whole(cache: pathlib.Path, monkeypatch: pytest.MonkeyPa
     ("given", "complaint"),
     [
         ({"suite": "sid"}, "'sid'.*bookworm, trixie"),
-        ({"suite": "trixie", "firmware": "coreboot"}, "'coreboot'.*bios, uefi"),
+        ({"suite": "trixie", "firmware": "coreboot"}, "'coreboot'.*bios with grub, uefi with grub"),
         ({"suite": "trixie", "extra_packages": ["nginx; reboot"]}, "not the name of a package"),
     ],
 )

@@ -25,14 +25,14 @@ from .errors import GuestError, LabError
 from .guest import BOOT_LIMIT_S
 from .progress import Progress
 from .rack import Rack
-from .recipe import FIRMWARES, SUITES
+from .recipe import FIRMWARES, LOADERS, SUITES
 from .spec import GuestSpec, parse_guest
 
 __all__ = ["add_arguments", "main", "run"]
 
 GUEST_HELP = (
-    "a guest: NAME=SUITE[,memory=MIB][,cpus=N][,nic=CARD]...[,firmware=bios|uefi][,watchdog=yes][,group=GROUP]... "
-    "(cards: e1000e, vmxnet3, igb where QEMU has it, ...)"
+    "a guest: NAME=SUITE[,memory=MIB][,cpus=N][,nic=CARD]...[,firmware=bios|uefi][,loader=grub|systemd-boot]"
+    "[,watchdog=yes][,group=GROUP]... (cards: e1000e, vmxnet3, igb where QEMU has it, ...)"
 )
 
 
@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("image", help="build the disk image of a Debian release, if it is not there (needs root)")
     one.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help="one of: " + ", ".join(SUITES))
     one.add_argument("--firmware", choices=FIRMWARES, default="bios", help="how the image boots (default: bios)")
+    one.add_argument("--loader", choices=LOADERS, default="grub", help="its boot loader (default: grub)")
     one.add_argument("--rebuild", action="store_true", help="build even when there is one")
     _image_arguments(one)
     one = actions.add_parser("up", help="start guests and write the inventory RUNDIR/hosts.yml")
@@ -122,7 +123,11 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
 def _image(options: argparse.Namespace, progress: Progress) -> int:
     for suite in options.suites:
         recipe = image.current_recipe(
-            suite, firmware=options.firmware, extra_packages=options.package, warm=not options.cold
+            suite,
+            firmware=options.firmware,
+            loader=options.loader,
+            extra_packages=options.package,
+            warm=not options.cold,
         )
         print(image.ensure(recipe, progress, rebuild=options.rebuild).path)
     return 0

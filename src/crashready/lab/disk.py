@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""A raw disk in a file: its partition table, its loop device, its mounts."""
+"""A raw disk in a file: its partitions, its loop device, its mounts."""
 
 from __future__ import annotations
 
@@ -10,37 +10,20 @@ import contextlib
 import os
 import pathlib
 import stat
-import struct
 import time
 import typing as t
 
 from . import commands
 from .errors import LabError, ToolError
 
-__all__ = ["attached", "bound", "dos_table", "mounted", "unmount_below", "write_dos_disk"]
-
-SECTOR = 512
-#: The usual first megabyte is left free: GRUB's core image lives in it.
-FIRST_SECTOR = 2048
+__all__ = ["attached", "bound", "mounted", "unmount_below", "write_disk"]
 
 
-def dos_table(disk_bytes: int) -> bytes:
-    """The first sector of a disk with one bootable Linux partition over all of it.
-
-    Written by hand because sfdisk is not part of a minimal Debian system; the layout is
-    the classic one: 446 bytes of code, four entries of 16 bytes, the signature 55 AA.
-    """
-    sectors = disk_bytes // SECTOR - FIRST_SECTOR
-    unused_chs = b"\xfe\xff\xff"
-    entry = struct.pack("<B3sB3sII", 0x80, unused_chs, 0x83, unused_chs, FIRST_SECTOR, sectors)
-    return bytes(440) + b"LAB\x01" + bytes(2) + entry + bytes(48) + b"\x55\xaa"
-
-
-def write_dos_disk(path: pathlib.Path, disk_bytes: int) -> None:
-    """Make a sparse disk file with `dos_table` in it."""
+def write_disk(path: pathlib.Path, disk_bytes: int, partitions: str, log: pathlib.Path | None = None) -> None:
+    """Make a sparse disk file with partitions as sfdisk(8) reads them. Raises FileExistsError, ToolError."""
     with path.open("xb") as stream:
         stream.truncate(disk_bytes)
-        stream.write(dos_table(disk_bytes))
+    commands.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(path)], stdin=partitions, log=log)
 
 
 def _partition_node(device: str, number: int) -> str:
@@ -73,18 +56,19 @@ def _retry(argv: list[str], log: pathlib.Path | None = None) -> None:
 
 
 @contextlib.contextmanager
-def attached(path: pathlib.Path, log: pathlib.Path | None = None) -> t.Iterator[tuple[str, str]]:
-    """Attach a disk file to a loop device; yields the device of the disk and of its first partition."""
+def attached(path: pathlib.Path, count: int, log: pathlib.Path | None = None) -> t.Iterator[tuple[str, list[str]]]:
+    """Attach a disk file to a loop device; yields the device of the disk and of its first `count` partitions."""
     device = commands.run(["losetup", "--find", "--show", str(path)], log=log).stdout.strip()
     try:
         commands.run(["partx", "--add", device], log=log, check=False)  # the kernel may have found it already
-        partition = _partition_node(device, 1)
+        partitions = [_partition_node(device, number) for number in range(1, count + 1)]
         try:
-            yield device, partition
+            yield device, partitions
         finally:
             commands.run(["partx", "--delete", device], log=log, check=False)
-            with contextlib.suppress(OSError):
-                os.unlink(partition)
+            for partition in partitions:
+                with contextlib.suppress(OSError):
+                    os.unlink(partition)
     finally:
         _retry(["losetup", "--detach", device], log)
 

@@ -26,14 +26,24 @@ import uuid
 from . import apt, commands, disk
 from .errors import LabError
 from .progress import Progress
-from .recipe import FIRMWARES, SUITES, Recipe, chroot_script, first_files, last_files, mmdebstrap_options
+from .recipe import (
+    BOOTS,
+    ESP,
+    SUITES,
+    Recipe,
+    chroot_script,
+    first_files,
+    last_files,
+    mmdebstrap_options,
+    partition_script,
+)
 
 __all__ = ["Image", "build", "cache_root", "current_recipe", "ensure", "existing"]
 
 #: An image older than this is built anew, so that guests begin near the archive's present state.
 MAX_AGE_DAYS = 7
 MMDEBSTRAP_LIMIT_S = 1800
-_NAME = re.compile(r"^(?P<suite>[a-z]+)-(?P<firmware>bios|uefi)-(?P<key>[0-9a-f]{12})-(?P<day>\d{8})$")
+_NAME = re.compile(r"^(?P<suite>[a-z]+)-(?P<boot>[a-z]+(-[a-z]+)+)-(?P<key>[0-9a-f]{12})-(?P<day>\d{8})$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Image:
 
     path: pathlib.Path  #: its directory
     suite: str
-    firmware: str
+    boot: str  #: firmware and boot loader, such as "bios-grub"
     day: str  #: YYYYMMDD of the build
 
     @property
@@ -85,15 +95,21 @@ def _images_dir() -> pathlib.Path:
 
 
 def current_recipe(
-    suite: str, *, firmware: str = "bios", extra_packages: t.Sequence[str] = (), warm: bool = True
+    suite: str,
+    *,
+    firmware: str = "bios",
+    loader: str = "grub",
+    extra_packages: t.Sequence[str] = (),
+    warm: bool = True,
 ) -> Recipe:
     """The recipe that this machine would build now. Raises LabError on unknown names."""
     if suite not in SUITES:
         raise LabError("no image for {0!r}: choose one of {1}".format(suite, ", ".join(SUITES)))
-    if firmware not in FIRMWARES:
-        raise LabError("no firmware {0!r}: choose one of {1}".format(firmware, ", ".join(FIRMWARES)))
-    if firmware != "bios":
-        raise LabError("images that boot through {0} are not built yet: use firmware bios".format(firmware))
+    if (firmware, loader) not in BOOTS:
+        pairs = ", ".join(" with ".join(pair) for pair in BOOTS)
+        raise LabError(
+            "no image that boots through {0!r} with {1!r}: choose one of {2}".format(firmware, loader, pairs)
+        )
     for name in extra_packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name):
             raise LabError("not the name of a package: {0!r}".format(name))
@@ -101,6 +117,7 @@ def current_recipe(
     return Recipe(
         suite=suite,
         firmware=firmware,
+        loader=loader,
         extra_packages=tuple(sorted(set(extra_packages))),
         warm=warm,
         sources=tuple(apt.read_mirrors().sources(suite)),
@@ -118,7 +135,7 @@ def existing(recipe: Recipe, *, max_age_days: int = MAX_AGE_DAYS, today: datetim
         if match is None or match["key"] != recipe.key() or match["day"] < oldest.strftime("%Y%m%d"):
             continue
         if (path / "image.json").is_file():
-            found.append(Image(path, match["suite"], match["firmware"], match["day"]))
+            found.append(Image(path, match["suite"], match["boot"], match["day"]))
     return max(found, key=lambda image: image.day, default=None)
 
 
@@ -131,7 +148,7 @@ def ensure(recipe: Recipe, progress: Progress, *, max_age_days: int = MAX_AGE_DA
         image = None if rebuild else existing(recipe, max_age_days=max_age_days)
         if image is not None:
             return image
-        with progress.step("image {0} ({1}): build".format(recipe.suite, recipe.firmware)):
+        with progress.step("image {0} ({1}): build".format(recipe.suite, recipe.boot)):
             return build(recipe, progress)
 
 
@@ -155,7 +172,9 @@ def _preflight(recipe: Recipe) -> None:
             "{0} needs root (loop device, chroot). Run once: sudo CRASHREADY_CACHE={1} {2} image {3}; "
             "guests run without root afterwards.".format(purpose, cache_root(), "./crashready lab", recipe.suite)
         )
-    tools = ["mmdebstrap", "losetup", "partx", "mkfs.ext4", "ssh-keygen", "apt-config", "apt-get"]
+    tools = ["mmdebstrap", "losetup", "partx", "mkfs.ext4", "sfdisk", "ssh-keygen", "apt-config", "apt-get"]
+    if recipe.firmware == "uefi":
+        tools += ["mcopy", "mkfs.vfat"]
     commands.require_tools(tools, purpose)
     if not pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
         raise LabError(
@@ -183,7 +202,7 @@ def build(recipe: Recipe, progress: Progress) -> Image:
     work.mkdir(mode=0o700)
     try:
         _build_into(work, recipe, progress)
-        target = images / "{0}-{1}-{2}-{3}".format(recipe.suite, recipe.firmware, recipe.key(), day)
+        target = images / "{0}-{1}-{2}-{3}".format(recipe.suite, recipe.boot, recipe.key(), day)
         if target.exists():  # a rebuild on the same day: running guests keep their open file
             target.rename(images / "{0}{1}-old".format(prefix, os.getpid()))
         _give_to_owner(work, images)
@@ -195,7 +214,7 @@ def build(recipe: Recipe, progress: Progress) -> Image:
         _clear_leftovers(images, prefix)
         raise
     _clear_leftovers(images, prefix)
-    return Image(target, recipe.suite, recipe.firmware, day)
+    return Image(target, recipe.suite, recipe.boot, day)
 
 
 def _clear_leftovers(images: pathlib.Path, prefix: str) -> None:
@@ -241,15 +260,22 @@ def _build_into(work: pathlib.Path, recipe: Recipe, progress: Progress) -> None:
     commands.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "crashready-lab", "-f", str(work / "id_ed25519")]
     )
-    disk.write_dos_disk(work / "disk.raw", recipe.disk_bytes)
-    with disk.attached(work / "disk.raw", log) as (device, partition):
-        commands.run(["mkfs.ext4", "-q", "-L", "root", "-U", root_uuid, partition], log=log)
-        with disk.mounted(partition, work / "root", ["-o", "noatime,discard"]) as root:
+    disk.write_disk(work / "disk.raw", recipe.disk_bytes, partition_script(recipe), log)
+    with disk.attached(work / "disk.raw", 1 if recipe.firmware == "bios" else 2, log) as (device, partitions):
+        *esp, root_partition = partitions
+        commands.run(["mkfs.ext4", "-q", "-L", "root", "-U", root_uuid, root_partition], log=log)
+        for partition in esp:
+            commands.run(["mkfs.vfat", "-F", "32", "-n", "ESP", partition], log=log)
+        with disk.mounted(root_partition, work / "root", ["-o", "noatime,discard"]) as root:
             with progress.step("image {0}: mmdebstrap".format(recipe.suite)):
                 argv = ["mmdebstrap", *mmdebstrap_options(recipe, str(first)), recipe.suite, str(root)]
                 commands.run([*argv, *recipe.sources], log=log, timeout_s=MMDEBSTRAP_LIMIT_S)
-            with progress.step("image {0}: boot loader, users, package cache".format(recipe.suite)):
-                _finish(work, root, recipe, device, partition, root_uuid)
+            with (
+                progress.step("image {0}: boot loader, users, package cache".format(recipe.suite)),
+                disk.bound(root, root_uuid, root_partition),
+                _staged_esp(root, work / "esp", esp, log),
+            ):
+                _finish(work, root, recipe, device, root_uuid)
             with progress.step("image {0}: write out".format(recipe.suite)):
                 commands.run(["fstrim", str(root)], log=log, check=False)
                 _take_out(work, root, recipe)
@@ -257,18 +283,37 @@ def _build_into(work: pathlib.Path, recipe: Recipe, progress: Progress) -> None:
     (work / "root").rmdir()
 
 
-def _finish(
-    work: pathlib.Path, root: pathlib.Path, recipe: Recipe, device: str, partition: str, root_uuid: str
-) -> None:
-    """Files of the finished image and the script inside it."""
+def _finish(work: pathlib.Path, root: pathlib.Path, recipe: Recipe, device: str, root_uuid: str) -> None:
+    """Files of the finished image and the script inside it; all its file systems are mounted."""
     files = last_files(recipe, (work / "id_ed25519.pub").read_text("utf-8"))
     # The build resolves names as this machine does; the guest's own file is put back afterwards.
     here = pathlib.Path("/etc/resolv.conf").read_text("utf-8")
     _write_tree(root, dict(files, **{"/etc/resolv.conf": here}))
     script = chroot_script(recipe, device, root_uuid)
-    with disk.bound(root, root_uuid, partition):
-        commands.run(["chroot", str(root), "sh", "-s"], stdin=script, log=work / "build.log", timeout_s=900)
+    commands.run(["chroot", str(root), "sh", "-s"], stdin=script, log=work / "build.log", timeout_s=900)
     _write_tree(root, {"/etc/resolv.conf": files["/etc/resolv.conf"]})
+
+
+@contextlib.contextmanager
+def _staged_esp(
+    root: pathlib.Path, folder: pathlib.Path, partitions: t.Sequence[str], log: pathlib.Path
+) -> t.Iterator[None]:
+    """A folder mounted where guests mount their ESP; at the end its content goes into that partition.
+
+    By mtools, since the kernel of the building machine need not know FAT. A mount it must be:
+    kernel-install writes paths relative to the mount point into the loader entries.
+    """
+    if not partitions:
+        yield
+        return
+    folder.mkdir()
+    target = root / ESP.lstrip("/")
+    target.mkdir(parents=True, exist_ok=True)
+    with disk.mounted(str(folder), target, ["--bind"]):
+        yield
+    for path in sorted(folder.iterdir()):
+        commands.run(["mcopy", "-s", "-i", partitions[0], str(path), "::"], log=log)
+    shutil.rmtree(folder)
 
 
 def _take_out(work: pathlib.Path, root: pathlib.Path, recipe: Recipe) -> None:

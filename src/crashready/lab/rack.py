@@ -5,7 +5,7 @@
 """Several guests in a run directory, with the inventory by which Ansible reaches them.
 
 The run directory holds `rack.json` (the state), `hosts.yml`, `known_hosts`, the key of each
-release's image (`id_ed25519-SUITE`) and a folder per guest under `guests/`.
+image (`id_ed25519-IMAGE`) and a folder per guest under `guests/`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Rack:
         return Guest(
             spec=spec,
             folder=self.folder / "guests" / spec.name,
-            private_key=self.folder / "id_ed25519-{0}".format(spec.suite),
+            private_key=self.folder / "id_ed25519-{0}".format(disk.parent.name),
             known_hosts=self.folder / "known_hosts",
             disk=disk,
             **state,
@@ -162,7 +162,9 @@ class Rack:
                         )
                     )
                 continue
-            recipe = image.current_recipe(spec.suite, firmware=spec.firmware, warm=warm, extra_packages=extra_packages)
+            recipe = image.current_recipe(
+                spec.suite, firmware=spec.firmware, loader=spec.loader, warm=warm, extra_packages=extra_packages
+            )
             found = image.ensure(recipe, self.progress)
             guest = self._guest(spec, found.disk, port=free_port())
             shutil.copyfile(found.private_key, guest.private_key)

@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from .errors import LabError
-from .recipe import FIRMWARES, SUITES
+from .recipe import BOOTS, FIRMWARES, SUITES
 
 __all__ = ["CARDS", "GuestSpec", "parse_guest"]
 
@@ -31,6 +31,7 @@ class GuestSpec:
     cpus: int = 2
     nics: tuple[str, ...] = ()
     firmware: str = "bios"
+    loader: str = "grub"
     watchdog: bool = False  #: an emulated i6300esb, armed only when the guest opens it
     groups: tuple[str, ...] = ()
     #: Inventory variables of this host, any JSON value.
@@ -41,6 +42,12 @@ class GuestSpec:
             (_HOSTNAME.match(self.name), "{0!r} cannot be a host name".format(self.name)),
             (self.suite in SUITES, "no release {0!r}: one of {1}".format(self.suite, ", ".join(SUITES))),
             (self.firmware in FIRMWARES, "no firmware {0!r}: one of {1}".format(self.firmware, ", ".join(FIRMWARES))),
+            (
+                (self.firmware, self.loader) in BOOTS,
+                "no image boots through {0} with {1}: one of {2}".format(
+                    self.firmware, self.loader, ", ".join(" with ".join(pair) for pair in BOOTS)
+                ),
+            ),
             (128 <= self.memory_mib <= 1 << 20, "memory is in MiB, 128 or more: {0}".format(self.memory_mib)),
             (1 <= self.cpus <= 255, "cpus: {0}".format(self.cpus)),
             (len(self.nics) <= 8, "at most 8 cards"),
@@ -65,9 +72,10 @@ class GuestSpec:
 
 
 def parse_guest(text: str) -> GuestSpec:
-    """Read `name=trixie[,memory=2048][,cpus=2][,nic=e1000e]...[,firmware=bios][,watchdog=yes][,group=web]...`.
+    """Read a guest such as `name=trixie,memory=2048,cpus=2,nic=e1000e,firmware=uefi,loader=grub,group=web`.
 
-    Raises LabError that says what is wrong with which part.
+    All after the release is optional; `nic` and `group` may be repeated. Raises LabError that says
+    what is wrong with which part.
     """
     head, *options = text.split(",")
     name, equals, suite = head.partition("=")
@@ -82,12 +90,12 @@ def parse_guest(text: str) -> GuestSpec:
             given["memory_mib" if key == "memory" else key] = int(value)
         elif key in ("nic", "group"):
             given[key + "s"].append(value)
-        elif key == "firmware":
+        elif key in ("firmware", "loader"):
             given[key] = value
         elif key == "watchdog":
             given[key] = value in ("", "yes", "true", "1")
         else:
-            known = "memory, cpus, nic, firmware, watchdog, group"
+            known = "memory, cpus, nic, firmware, loader, watchdog, group"
             raise LabError("{0}: unknown option {1!r}; known: {2}".format(name, key, known))
     given.update(nics=tuple(given["nics"]), groups=tuple(given["groups"]))
     return GuestSpec(name, suite, **given)
