@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rackops.crashready.plugins.module_utils._core import rack
+from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, rack
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
 
 
@@ -29,9 +29,29 @@ def host_list(value: t.Any) -> list[str]:
         raise AnsibleFilterError("host_list: {0}".format(exc)) from exc
 
 
+def worst_verdict(verdicts: t.Any) -> str:
+    """The one that counts of several verdicts; of none it is unknown."""
+    if isinstance(verdicts, str) or not isinstance(verdicts, t.Iterable):
+        raise AnsibleFilterError("worst_verdict: a list of verdicts is needed, not {0!r}".format(verdicts))
+    return judge.worst(str(verdict) for verdict in verdicts)
+
+
+def why_bad(judged: t.Any) -> str:
+    """One line about each bad pairing of a host that the action pairing_verdict has judged; empty where none is."""
+    try:
+        return judge.why_bad(judged)
+    except (KeyError, TypeError) as exc:
+        raise AnsibleFilterError("why_bad: this is not a host of pairing_verdict ({0!r})".format(exc)) from exc
+
+
 class FilterModule:
     """Makes the filters known to Ansible."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """Names as they are used after `rackops.crashready.`."""
-        return {"why_not_armed": why_not_armed, "host_list": host_list}
+        return {
+            "why_not_armed": why_not_armed,
+            "host_list": host_list,
+            "worst_verdict": worst_verdict,
+            "why_bad": why_bad,
+        }

@@ -23,7 +23,17 @@ import typing as t
 from .errors import CoreError, ParseError
 from .text import clean
 
-__all__ = ["Firmware", "IncomparableError", "compare", "parse_firmware"]
+__all__ = [
+    "COMPARISONS",
+    "Firmware",
+    "IncomparableError",
+    "bound",
+    "compare",
+    "grammar_of",
+    "has_grammar",
+    "in_range",
+    "parse_firmware",
+]
 
 #: ETHTOOL_FWVERS_LEN, with the terminating zero. A text of 31 bytes may have lost its end.
 _FIELD_BYTES = 32
@@ -117,6 +127,101 @@ def compare(left: Firmware, right: Firmware) -> int:
     if left.components == right.components and left.complete and right.complete:
         return 0
     raise IncomparableError("{0} versions of this form have no order".format(left.grammar))
+
+
+#: How a range counts: all numbers, the first, those after the chip's number, or the same text and no more.
+COMPARISONS = ("full", "major", "minor.sub", "equal-only")
+
+_BOUND = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10}){0,3}")
+_OPERATORS: dict[str, t.Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    "ge": lambda version, limit: version >= limit,
+    "gt": lambda version, limit: version > limit,
+    "le": lambda version, limit: version <= limit,
+    "lt": lambda version, limit: version < limit,
+    "eq": lambda version, limit: version == limit,
+}
+
+
+def grammar_of(driver: str) -> str:
+    """The name under which a driver's grammar is kept: "mlx5_core" for "mlx5_core.sf", the driver's own otherwise."""
+    return _ALIASES.get(driver, driver)
+
+
+def has_grammar(driver: str) -> bool:
+    """Whether the firmware texts of a driver can be read here."""
+    return grammar_of(driver) in _GRAMMARS
+
+
+def bound(text: str) -> tuple[int, ...]:
+    """The numbers of one end of a range, "42.1000" or "212". Raises ParseError."""
+    if _BOUND.fullmatch(text) is None:
+        raise ParseError("not an end of a firmware range: {0!r}".format(clean(text, 48)))
+    return _dotted(text)
+
+
+def in_range(firmware: Firmware, limits: t.Mapping[str, str], comparison: str, train: str = "") -> bool:
+    """Whether a version lies within `limits` (keys ge, gt, le, lt, eq; all must hold).
+
+    A limit with fewer numbers than the version speaks of its first ones: 217.3 is
+    "le 217". `train` is the chip family or release line that the limits are given
+    for; a grammar that has several needs it, except that "minor.sub" leaves the
+    chip out and holds for the card vendor's own line. Raises IncomparableError
+    where there is no order, ParseError for a limit that is none.
+    """
+    if comparison == "equal-only":
+        return _is_same(firmware, limits)
+    _require_train(firmware, comparison, train)
+    numbers = _numbers_for(firmware, comparison)
+    held = True
+    for operator, text in limits.items():
+        limit = bound(text)
+        if len(limit) > len(numbers):
+            raise IncomparableError("{0} has too few numbers for {1}".format(_dots(numbers) or "it", clean(text, 48)))
+        if comparison == "full" and firmware.grammar == "mlx5_core" and limit[0] != numbers[0]:
+            raise IncomparableError("the limit {0} is of another chip".format(clean(text, 48)))
+        held = held and _OPERATORS[operator](numbers[: len(limit)], limit)
+    return held
+
+
+def _is_same(firmware: Firmware, limits: t.Mapping[str, str]) -> bool:
+    wanted = limits.get("eq", "").lower()
+    if set(limits) != {"eq"}:
+        raise ParseError('where there is no order, "eq" is the one limit that can be tested')
+    if not firmware.complete or firmware.train.endswith("oem"):
+        raise IncomparableError("{0} of another line, or cut short".format(firmware.grammar))
+    return wanted == ".".join(str(part) for part in firmware.components).lower()
+
+
+def _require_train(firmware: Firmware, comparison: str, train: str) -> None:
+    if not firmware.ordered:
+        raise IncomparableError("{0} versions of this form have no order".format(firmware.grammar))
+    line = firmware.train
+    if firmware.grammar == "mlx5_core" and not train:
+        line = line.partition(" ")[2]
+        if line == "mt":
+            return
+        raise IncomparableError("the releases of {0} are its own".format(line or "a card whose PSID is not shown"))
+    if line != train:
+        raise IncomparableError(
+            "{0} ({1}) is not of the line that the range is for ({2})".format(
+                firmware.grammar, line or "any", train or "any"
+            )
+        )
+
+
+def _numbers_for(firmware: Firmware, comparison: str) -> tuple[int, ...]:
+    numbers = _integers(firmware)
+    # mlx5 keeps the chip in its train: components are what follows it.
+    chip = firmware.train.partition(" ")[0] if firmware.grammar == "mlx5_core" else ""
+    if comparison == "minor.sub":
+        return numbers if chip else numbers[1:]
+    if chip:
+        numbers = (int(chip), *numbers)
+    return numbers[:1] if comparison == "major" else numbers
+
+
+def _dots(numbers: tuple[int, ...]) -> str:
+    return ".".join(str(number) for number in numbers)
 
 
 def _integers(firmware: Firmware) -> tuple[int, ...]:
