@@ -11,7 +11,14 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, pairing_database, remedy, waiver
+from ansible_collections.rackops.crashready.plugins.module_utils._core import (
+    cve_index,
+    judge,
+    pairing_database,
+    remedy,
+    waiver,
+)
+from ansible_collections.rackops.crashready.plugins.module_utils._core.derived_bugs import DerivedBugs
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
 from ansible_collections.rackops.crashready.plugins.plugin_utils import pairings
 
@@ -40,6 +47,9 @@ class ActionModule(ActionBase):
         try:
             database = _database([self._loader.path_dwim(str(folder)) for folder in chosen["dirs"] or ()])
             waivers = waiver.parse_waivers(chosen["waivers"] or [], database.entries)
+            derived = DerivedBugs(cve_index.load_index(pairings.read_derived()))
+        except (OSError, ValueError) as exc:
+            raise AnsibleActionFail("pairing_verdict: the index of CVEs cannot be read: {0}".format(exc)) from None
         except CoreError as exc:
             # Ansible shows the message of a cause a second time.
             raise AnsibleActionFail(
@@ -51,7 +61,7 @@ class ActionModule(ActionBase):
         judged = {}
         for name in names:
             facts = arguments["facts"] if arguments["facts"] is not None else _facts(task_vars, name)
-            judged[name] = _judge(facts, database, name, waivers, chosen["suites"])
+            judged[name] = _judge(facts, database, derived, name, waivers, chosen["suites"])
         return {
             "changed": False,
             "verdict": judge.worst(found["verdict"] for found in judged.values()),
@@ -86,8 +96,14 @@ def _today() -> str:
 
 
 def _judge(
-    facts: t.Any, database: judge.Database, name: str, waivers: list[waiver.Waiver], suites: list[str] | None
+    facts: t.Any,
+    database: judge.Database,
+    derived: DerivedBugs,
+    name: str,
+    waivers: list[waiver.Waiver],
+    suites: list[str] | None,
 ) -> dict[str, t.Any]:
     found = judge.judge_host(facts, database, waivers, name, _today())
-    found["remedy"] = remedy.choose_remedy(facts, database, suites, waivers, name, _today())
+    bugs = derived.of(facts) if found["remedies"] else None
+    found["remedy"] = remedy.choose_remedy(facts, database, suites, waivers, name, _today(), bugs)
     return found

@@ -22,14 +22,28 @@ try:
 except ImportError:  # a controller with ansible-core alone
     jsonschema = None
 
-__all__ = ["COVERAGE", "SHIPPED", "Document", "Fault", "needs", "read_coverage", "read_folders", "read_yaml"]
+__all__ = [
+    "COVERAGE",
+    "DERIVED",
+    "SHIPPED",
+    "Document",
+    "Fault",
+    "needs",
+    "read_coverage",
+    "read_derived",
+    "read_folders",
+    "read_yaml",
+]
 
 _DATA = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "data"))
 #: The folder of entries that comes with the collection.
 SHIPPED = os.path.join(_DATA, "pairings")
 COVERAGE = os.path.join(_DATA, "coverage.yml")
+#: The index of CVEs of NIC drivers, made by `crashready pairings import`.
+DERIVED = os.path.join(_DATA, "derived", "nic-cves.json")
 
 FILE_LIMIT = 64 * 1024
+DERIVED_LIMIT = 64 * 1024 * 1024
 FILES_LIMIT = 5000
 DEPTH_LIMIT = 16
 NODES_LIMIT = 20_000
@@ -72,6 +86,15 @@ def needs() -> str:
         "the Python module jsonschema is missing on the controller, so that entries cannot be checked. "
         "Next: pip install jsonschema into the environment of ansible-core (Debian: apt install python3-jsonschema)"
     )
+
+
+def read_derived() -> str:
+    """The text of the index of CVEs. Raises OSError; ValueError where it is larger than an index is."""
+    with open(DERIVED, encoding="utf-8") as stream:
+        text = stream.read(DERIVED_LIMIT + 1)
+    if len(text) > DERIVED_LIMIT:
+        raise ValueError("{0} is larger than {1} bytes".format(DERIVED, DERIVED_LIMIT))
+    return text
 
 
 def read_yaml(path: str) -> tuple[t.Any, dict[str, int], list[Fault]]:

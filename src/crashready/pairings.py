@@ -18,10 +18,12 @@ import typing as t
 from rich.console import Console
 from rich.table import Table
 
-from ._core import judge, pairing_database, remedy, waiver
+from ._core import cve_index, judge, pairing_database, remedy, waiver
+from ._core.derived_bugs import DerivedBugs
 from ._core.errors import CoreError
 from ._core.pairing_entry import Entry
 from .exits import BAD, UNKNOWN, USAGE, WELL, ToolError
+from .pairings_bugs import add_bugs_parser
 from .pairings_changelog import add_changelog_parser
 from .pairings_import import add_import_parser
 from .version import collection_root
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "--suite", metavar="SUITE", action="append", help="a kernel may come from here (repeatable); else from anywhere"
     )
+    add_bugs_parser(subparsers, load_derived)
     add_import_parser(subparsers)
     add_changelog_parser(subparsers)
 
@@ -103,6 +106,14 @@ def _read(folders: t.Sequence[str]) -> tuple[list[t.Any], t.Any, list[t.Any]]:
     documents, faults = files.read_folders(list(folders))
     coverage, more = files.read_coverage()
     return documents, coverage, [*faults, *more]
+
+
+def load_derived() -> cve_index.CveIndex:
+    """The shipped index of CVEs of NIC drivers. Raises ToolError."""
+    try:
+        return cve_index.load_index(_files().read_derived())
+    except (OSError, ValueError, CoreError) as exc:
+        raise ToolError("the index of CVEs cannot be read: {0}".format(exc)) from exc
 
 
 def load_database(folders: t.Sequence[str] = ()) -> judge.Database:
@@ -269,7 +280,8 @@ def _explain(arguments: argparse.Namespace) -> int:
     waivers = _waivers(arguments.waivers, database)
     facts, today = _facts(arguments.facts), datetime.date.today().isoformat()
     found = judge.judge_host(facts, database, waivers, arguments.host, today)
-    found["remedy"] = remedy.choose_remedy(facts, database, arguments.suite, waivers, arguments.host, today)
+    derived = DerivedBugs(load_derived()).of(facts) if found["remedies"] else None
+    found["remedy"] = remedy.choose_remedy(facts, database, arguments.suite, waivers, arguments.host, today, derived)
     if arguments.json:
         _print_json(found)
     else:
@@ -350,6 +362,10 @@ def _render_remedy(console: Console, plan: dict[str, t.Any]) -> None:
         for row in choice["needs_files"]:
             state = "missing" if row["present"] is False else "not seen"
             say("  needs /lib/firmware/{path}: {0}".format(state, **row))
+        if choice["derived"]:
+            counts = {name: len(choice["derived"][name]) for name in ("fixes", "brings")}
+            says = "  of the known CVEs of its NIC drivers it fixes {fixes} and brings {brings}; {undecided} undecided"
+            say(says.format(undecided=choice["derived"]["undecided"], **counts))
         for note in choice["notes"]:
             say("  note: {0}".format(note))
         say("  dumps of it: {reason}".format(**choice["capture"]))

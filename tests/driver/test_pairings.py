@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import typing as t
 
@@ -108,6 +109,7 @@ def test_explain(crashready: Run, facts: pathlib.Path) -> None:
     assert "6.1.140-1 is older than 6.1.159-1" in done.stdout
     assert "remedy: linux-image-amd64 6.1.192-2 from bookworm-security fixes atlantic-rx-frag-overflow" in done.stdout
     assert "not linux-image-amd64 6.12.57-1~bpo12+1 (bookworm-backports): it does not carry the fix" in done.stdout
+    assert re.search(r"known CVEs of its NIC drivers it fixes [1-9]", done.stdout)
 
 
 def test_explain_as_json_and_with_a_waiver(crashready: Run, facts: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -144,3 +146,25 @@ def test_import_is_among_them(crashready: Run) -> None:
 @pytest.mark.parametrize(("verdict", "code"), [("bad", 1), ("unknown", 2), ("suspect", 0), ("waived", 0), ("clear", 0)])
 def test_exit_codes(verdict: str, code: int) -> None:
     assert pairings.exit_code(verdict) == code
+
+
+def test_bugs(crashready: Run) -> None:
+    done = crashready("pairings", "bugs", "atlantic", "6.1.140-1", "--to", "6.1.159")
+    assert done.returncode == exits.WELL, done.stderr
+    assert "CVE-2025-68301" in done.stdout.partition("6.1.159 fixes")[2]
+    raw = json.loads(crashready("pairings", "bugs", "bnxt_en", "6.12.95", "--json").stdout)
+    assert raw["drivers"] == ["bnxt_en", "bnxt_re"]
+    assert raw["carries"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("no_such_driver", "6.12.95"), exits.UNKNOWN, "no record names the driver"),
+        (("ice", "new"), exits.FAILED, "'new' is no kernel version"),
+    ],
+)
+def test_bugs_of_what_is_not_known(crashready: Run, arguments: tuple[str, str], code: int, words: str) -> None:
+    done = crashready("pairings", "bugs", *arguments)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr

@@ -75,13 +75,13 @@ def choose_remedy(
     waivers: t.Sequence[Waiver] = (),
     host: str = "",
     today: str = "",
-    derived: t.Mapping[str, t.Mapping[str, int]] | None = None,
+    derived: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
 ) -> _Facts:
     """What to do about the bad pairings of a host.
 
     `facts` is the object `crashready`, with the subset `candidates`; `suites` bounds
     the reach (`backports_kernel_suites`; None: every suite that apt knows). `derived`
-    has for package versions what the index of CVEs says: {"fixed": n, "brought": n}.
+    has for package versions what the index of CVEs says (derived_bugs.py).
 
     Returns {schema, needed, choice, refused, advice, says}. `choice` is None or
     {package, version, suite, suites, release_guess, fixes, left, rows, rows_now,
@@ -329,7 +329,7 @@ def _choice(
     running: Kernel,
     facts: _Facts,
     mendable: frozenset[tuple[str, str]],
-    derived: t.Mapping[str, t.Mapping[str, int]] | None,
+    derived: t.Mapping[str, t.Mapping[str, t.Any]] | None,
 ) -> _Facts:
     left = _left(best, mendable)
     counts = (derived or {}).get(best.version)
