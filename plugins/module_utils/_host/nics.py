@@ -20,6 +20,7 @@ from .._core.firmware import parse_firmware
 from .._core.pciids import hwdb_name, parse_pci_id, pci_ids_name, udev_property
 from .._core.text import clean
 from .base import DriverInfo, Host, Unreadable
+from .firmware_files import FirmwareFiles
 
 __all__ = ["collect_nics"]
 
@@ -47,9 +48,9 @@ def collect_nics(host: Host) -> list[Facts]:
     card behind a virtual interface. Raises Unreadable where the host shows no
     interfaces at all (no sysfs).
     """
-    models = _Models(host)
+    models, files = _Models(host), FirmwareFiles(host)
     names = [name for name in host.listdir(_CLASS) if name != "lo" and _is_interface(host, name)]
-    return [_Interface(host, name, models).facts() for name in names]
+    return [_Interface(host, name, models, files).facts() for name in names]
 
 
 def _is_interface(host: Host, name: str) -> bool:
@@ -79,11 +80,12 @@ class _Seen:
 class _Interface(_Seen):
     """One interface of the host."""
 
-    def __init__(self, host: Host, name: str, models: _Models) -> None:
+    def __init__(self, host: Host, name: str, models: _Models, files: FirmwareFiles) -> None:
         super().__init__()
         self._host = host
         self._name = name
         self._models = models
+        self._files = files
         self._base = posixpath.join(_CLASS, name)
         #: Where the device is, such as /sys/devices/pci0000:00/0000:00:03.0/virtio2; without one, why.
         self._device: str | None = None
@@ -98,14 +100,16 @@ class _Interface(_Seen):
         info = self.value("driver_info", lambda: self._host.driver_info(self._name))
         no_info = self.unread.pop("driver_info", "")
         link = self.value("link", self._read_link)
+        module = self.value("module", self._read_module)
         return {
             "name": _shown(self._name, 64),
             "mac": self.value("mac", self._read_mac),
             "pci": pci,
             "driver": self.value("driver", lambda: self._read_driver(info)),
-            "module": self.value("module", self._read_module),
+            "module": module,
             "driver_version": self.value("driver_version", lambda: _reported(info and info.version, no_info)),
             "firmware": self._firmware(info, no_info, pci["device"] if pci else None),
+            "firmware_files": self.value("firmware_files", lambda: self._read_firmware_files(module)),
             "speed_mbps": self.value("speed_mbps", lambda: self._read_speed(link)),
             "link": link,
             "queues": self._queues(),
@@ -193,6 +197,11 @@ class _Interface(_Seen):
         raw = self.value("firmware.raw", lambda: _reported(info and info.firmware, no_info))
         parsed = self.value("firmware.parsed", lambda: _parsed_firmware(info, no_info, device))
         return {"raw": raw, "parsed": parsed}
+
+    def _read_firmware_files(self, module: str | None) -> dict[str, bool]:
+        if module is None:
+            raise ParseError(self.unread["module"])
+        return self._files.of(module)
 
     def _queues(self) -> Facts:
         counts = self.value("queues", lambda: self._host.channels(self._name))

@@ -24,7 +24,7 @@ from ansible_collections.rackops.crashready.plugins.module_utils._host.tree impo
 TREES = next(parent for parent in pathlib.Path(__file__).resolve().parents if parent.name == "unit") / "cases" / "trees"
 NAMES = sorted(path.stem for path in TREES.glob("*.json") if not path.name.endswith(".expected.json"))
 KEYS = {
-    "name", "mac", "pci", "driver", "module", "driver_version", "firmware", "speed_mbps", "link", "queues",
+    "name", "mac", "pci", "driver", "module", "driver_version", "firmware", "firmware_files", "speed_mbps", "link", "queues",
     "numa_node", "bonded_in", "virtual", "vf_of", "unread",
 }  # fmt: skip
 #: Null without a reason: there is none.
