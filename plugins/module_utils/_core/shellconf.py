@@ -502,6 +502,9 @@ def _unescape(sign: str, in_quotes: bool) -> str:
 
 def _variable(text: str, offset: int, values: t.Mapping[str, str | None]) -> tuple[str, int]:
     match = _VARIABLE.match(text, offset)
+    # sh takes line continuations away before it looks where a name begins and ends.
+    if text.startswith("\\\n", match.end() if match and match.group(1) else offset + 1):
+        raise _UnforeseenError("a line continuation stands inside an expansion")
     if not match:
         following = text[offset + 1 : offset + 2]
         if text[offset] == "$" and (not following or following not in "({0123456789@*#?$!-"):

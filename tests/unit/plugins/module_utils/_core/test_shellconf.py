@@ -195,6 +195,12 @@ def test_never_contradicts_dash(tail: str) -> None:
         assert {name: seen[name] for name in known} == known
 
 
+@pytest.mark.parametrize("value", ["$\\\nA", "$\\\n{A}", '"$\\\nA"', "$B\\\nA", "$\\\n"])
+def test_a_line_continuation_inside_an_expansion_is_not_guessed(value: str) -> None:
+    """dash joins the lines first: `$`, continuation, `A` is `$A`."""
+    assert shellconf.parse_shellconf("B=b\nA=" + value).values["A"] is None
+
+
 SYSTEMD = [
     "A=b # c",
     "A=b c  ",
