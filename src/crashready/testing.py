@@ -119,7 +119,8 @@ def _scenario(name: str, packages: str, about: str, extra: bool = False) -> Step
         counts_tests=True,
         slow=True,
         extra=extra,
-        time_limit_s=1800 if name == "default" else 5400,
+        # Emulated, each panic or boot takes minutes; only --all waits for the scenarios with many of them.
+        time_limit_s=1800 if name == "default" else 10800 if extra else 5400,
     )
 
 

@@ -58,6 +58,17 @@ def test_makedumpfile_reads_the_dump(host: t.Any) -> None:
     assert "Kernel panic - not syncing: sysrq triggered crash" in text
 
 
+def test_triage_names_this_panic(host: t.Any) -> None:
+    """On the host itself, from the log beside the dump; a second look finds nothing new."""
+    result = host.ansible("rackops.crashready.crash_triage", check=False)
+    assert [record["kind"] for record in result["records"]] == ["sysrq"], result
+    record = result["records"][0]
+    assert (record["function"], record["path"], record["driver"]) == ("sysrq_handle_crash", "none", None)
+    assert record["kernel"]["release"] == host.check_output("uname -r")
+    assert [crash["record"]["signature"] for crash in facts(host)["crashes"]] == [record["signature"]]
+    assert host.ansible("rackops.crashready.crash_triage", check=False)["changed"] is False
+
+
 def test_dump_is_for_root_alone(host: t.Any) -> None:
     assert host.file("/var/crash").mode == 0o700
     assert host.run("su -s /bin/sh nobody -c 'ls /var/crash'").rc != 0

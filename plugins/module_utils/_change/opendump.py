@@ -29,7 +29,10 @@ from .._core.text import clean, human_bytes
 from .._host.base import Completed, Host, Unreadable
 from .._host.crashes import collect_crash, collect_crashes, foreign_reason, read_dump_file
 
-__all__ = ["find_dump", "open_dump", "prove_dump"]
+__all__ = ["Visit", "find_dump", "open_dump", "prove_dump"]
+
+#: Called while the dump is open: a path that can be seeked in, and its kernel log where that was read.
+Visit = t.Callable[[str, t.Optional[str]], None]
 
 #: Left free beside what the opening needs: this is often the root filesystem.
 _RESERVE = 128 * 1024 * 1024
@@ -52,10 +55,13 @@ class _NotOpenedError(Exception):
     """A step failed; the text is the problem to show."""
 
 
-def open_dump(host: Host, path: str, workdir: str, markers: t.Sequence[str] = ()) -> dict[str, t.Any]:
+def open_dump(
+    host: Host, path: str, workdir: str, markers: t.Sequence[str] = (), visit: Visit | None = None
+) -> dict[str, t.Any]:
     """Open one dump file of the local machine, to the panic line in its kernel log.
 
     `workdir`: a directory with room for the dump reassembled; a private one is made in it and removed.
+    `visit` is called before that, where the dump could be put together.
     Gives {file, opened, problems [text], dump (`dump_facts`) or null, dmesg {size_bytes, panic, causes,
     sysrq, version, markers {text: found}} or null, tool {version, warnings}, scratch_bytes, unread}.
     Never raises for what is wrong with the dump, the tools or the space: that is in `problems`.
@@ -73,7 +79,7 @@ def open_dump(host: Host, path: str, workdir: str, markers: t.Sequence[str] = ()
     try:
         dump = _look(host, path, result)
         _tool_version(host, result)
-        _with_scratch(host, path, dump, workdir, result, markers)
+        _with_scratch(host, path, dump, workdir, result, markers, visit)
     except _NotOpenedError as exc:
         result["problems"].append(str(exc))
     for key in ("dump", "dmesg"):
@@ -199,7 +205,13 @@ def _tool_version(host: Host, result: dict[str, t.Any]) -> None:
 
 
 def _with_scratch(
-    host: Host, path: str, dump: Dump, workdir: str, result: dict[str, t.Any], markers: t.Sequence[str]
+    host: Host,
+    path: str,
+    dump: Dump,
+    workdir: str,
+    result: dict[str, t.Any],
+    markers: t.Sequence[str],
+    visit: Visit | None,
 ) -> None:
     budget = _budget(host, dump, workdir)
     try:
@@ -209,7 +221,12 @@ def _with_scratch(
         raise _NotOpenedError("no private directory in {0}: {1}".format(workdir, exc.strerror)) from exc
     try:
         core = _readable_core(host, path, dump, private, budget, result)
-        _read_log(host, core, private, budget, result, markers)
+        logs: list[str] = []
+        try:
+            _read_log(host, core, private, budget, result, markers, logs)
+        finally:
+            if visit is not None:
+                visit(core, logs[0] if logs else None)
     finally:
         result["scratch_bytes"] = _used(private)
         shutil.rmtree(private, ignore_errors=True)
@@ -256,7 +273,13 @@ def _readable_core(host: Host, path: str, dump: Dump, private: str, budget: int,
 
 
 def _read_log(
-    host: Host, core: str, private: str, budget: int, result: dict[str, t.Any], markers: t.Sequence[str]
+    host: Host,
+    core: str,
+    private: str,
+    budget: int,
+    result: dict[str, t.Any],
+    markers: t.Sequence[str],
+    logs: list[str],
 ) -> None:
     log = posixpath.join(private, "dmesg")
     limit = min(budget, 4 * _DMESG_LIMIT)
@@ -269,7 +292,8 @@ def _read_log(
         raw = host.read_bytes(log, _DMESG_LIMIT, max(0, size - _DMESG_LIMIT))
     except Unreadable as exc:
         raise _NotOpenedError("makedumpfile --dump-dmesg wrote no log: {0}".format(exc.reason)) from exc
-    summary = dmesg_text.summarise(raw.decode("utf-8", "replace"), markers)
+    logs.append(raw.decode("utf-8", "replace"))
+    summary = dmesg_text.summarise(logs[0], markers)
     result["dmesg"] = dict(summary._asdict(), causes=list(summary.causes), size_bytes=size)
     if summary.panic is None:
         raise _NotOpenedError("its kernel log ({0} bytes) has no panic line".format(size))

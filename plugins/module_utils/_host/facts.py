@@ -11,6 +11,7 @@ import typing as t
 from .base import Host, look
 from .capture import collect_capture, collect_os
 from .crashes import collect_crashes
+from .crashrecords import with_records
 from .kernel import collect_kernel
 from .nics import collect_nics
 
@@ -56,5 +57,6 @@ def collect_facts(host: Host, subsets: t.Sequence[str] = DEFAULT_SUBSETS) -> dic
     if "crashes" in subsets:
         folder = (facts.get("capture") or {}).get("config", {}).get("KDUMP_COREDIR") or "/var/crash"
         build_id = kernel.get("build_id")
-        facts["crashes"] = look(unread, "crashes", collect_crashes, host, folder, running_build_id=build_id)
+        crashes = look(unread, "crashes", collect_crashes, host, folder, running_build_id=build_id)
+        facts["crashes"] = None if crashes is None else with_records(host, crashes)
     return facts

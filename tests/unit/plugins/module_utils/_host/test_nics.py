@@ -24,8 +24,8 @@ from ansible_collections.rackops.crashready.plugins.module_utils._host.tree impo
 TREES = next(parent for parent in pathlib.Path(__file__).resolve().parents if parent.name == "unit") / "cases" / "trees"
 NAMES = sorted(path.stem for path in TREES.glob("*.json") if not path.name.endswith(".expected.json"))
 KEYS = {
-    "name", "mac", "pci", "driver", "module", "driver_version", "firmware", "firmware_files", "speed_mbps", "link", "queues",
-    "numa_node", "bonded_in", "virtual", "vf_of", "unread",
+    "name", "mac", "pci", "driver", "module", "driver_version", "firmware", "firmware_files",
+    "speed_mbps", "link", "queues", "numa_node", "bonded_in", "virtual", "vf_of", "unread",
 }  # fmt: skip
 #: Null without a reason: there is none.
 MAY_BE_NONE = {"pci", "bonded_in", "vf_of"}

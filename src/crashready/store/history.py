@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""What commands ask the store: add what was seen, and what was seen before."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .database import StoreError, open_engine
+from .models import Crash, FactsSnapshot, Host
+
+__all__ = ["Added", "Snapshot", "Store", "Unfit", "canonical"]
+
+#: A record or the facts of one host are some ten kilobytes; more than this is not kept.
+_LIMIT_BYTES = 8 * 1024 * 1024
+_T = t.TypeVar("_T")
+
+
+class Unfit(StoreError):
+    """One value cannot be kept; the store is well."""
+
+
+def canonical(value: t.Any) -> str:
+    """JSON with sorted keys and no blanks: equal values give equal texts. ASCII, since PostgreSQL's text has no NUL.
+
+    Raises Unfit.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Unfit("no JSON can be made of it: {0}".format(exc)) from exc
+    if len(text) > _LIMIT_BYTES:
+        raise Unfit("{0} bytes of JSON for one host, more than the {1} that are kept".format(len(text), _LIMIT_BYTES))
+    return text
+
+
+class Snapshot(t.NamedTuple):
+    """Facts of a host, and when they were seen so: first and last."""
+
+    id: int
+    host: str
+    taken_at: dt.datetime
+    seen_at: dt.datetime
+    facts: dict[str, t.Any]
+
+
+class Added(t.NamedTuple):
+    """Where a crash record is kept; `new` is false where the same crash was there already."""
+
+    id: int
+    new: bool
+
+
+class Store:
+    """The history. Every method is one transaction; a moment has a time zone. Raises StoreError."""
+
+    def __init__(self, asked: str | None = None) -> None:
+        self._engine = open_engine(asked)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_about: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    def _transaction(self, work: t.Callable[[Session], _T]) -> _T:
+        try:
+            with Session(self._engine) as session, session.begin():
+                return work(session)
+        except sa.exc.SQLAlchemyError as exc:
+            told = str(getattr(exc, "orig", None) or exc).splitlines()
+            raise StoreError("the store: {0}".format(told[0] if told else type(exc).__name__)) from exc
+
+    def add_facts(self, host: str, facts: t.Mapping[str, t.Any], seen_at: dt.datetime) -> int:
+        """Keep facts of a host; where they are the same as its last ones, only `seen_at` moves. Gives the id."""
+        text = canonical(facts)
+        digest = hashlib.sha256(text.encode("ascii")).hexdigest()
+
+        def work(session: Session) -> int:
+            owner = _host(session, host, seen_at)
+            last = session.scalars(
+                sa.select(FactsSnapshot)
+                .where(FactsSnapshot.host_id == owner.id)
+                .order_by(FactsSnapshot.taken_at.desc(), FactsSnapshot.id.desc())
+                .limit(1)
+            ).first()
+            if last is not None and last.digest == digest and last.taken_at <= seen_at:
+                last.seen_at = max(last.seen_at, seen_at)
+                return last.id
+            row = FactsSnapshot(host_id=owner.id, taken_at=seen_at, seen_at=seen_at, digest=digest, facts=text)
+            session.add(row)
+            session.flush()
+            return row.id
+
+        return self._transaction(work)
+
+    def facts_at(self, host: str, moment: dt.datetime | None) -> Snapshot | None:
+        """What a host looked like at a moment: its last snapshot before; None where none is that old.
+
+        Without a moment, the last snapshot of all.
+        """
+        query = sa.select(FactsSnapshot, Host.name).join(Host).where(Host.name == host)
+        if moment is not None:
+            query = query.where(FactsSnapshot.taken_at <= moment)
+        query = query.order_by(FactsSnapshot.taken_at.desc(), FactsSnapshot.id.desc()).limit(1)
+        return self._transaction(lambda session: next((_snapshot(row) for row in session.execute(query)), None))
+
+    def latest_facts(self) -> dict[str, Snapshot]:
+        """The last snapshot of every host, by name."""
+        order = (FactsSnapshot.taken_at.desc(), FactsSnapshot.id.desc())
+        rank = sa.func.row_number().over(partition_by=FactsSnapshot.host_id, order_by=order).label("rank")
+        ranked = sa.select(FactsSnapshot.id, rank).subquery()
+        query = (
+            sa.select(FactsSnapshot, Host.name)
+            .join(Host)
+            .join(ranked, ranked.c.id == FactsSnapshot.id)
+            .where(ranked.c.rank == 1)
+        )
+        return self._transaction(
+            lambda session: {found.host: found for found in map(_snapshot, session.execute(query).all())}
+        )
+
+    def add_crash(
+        self,
+        record: t.Mapping[str, t.Any],
+        host: str | None,
+        event: str,
+        crashed_at: dt.datetime | None,
+        recorded_at: dt.datetime,
+        facts_id: int | None = None,
+    ) -> Added:
+        """Keep a crash record. The same crash again (host, exact signature, event) replaces what was known of it."""
+        values = _crash_values(record, event, crashed_at, recorded_at, facts_id)
+
+        def work(session: Session) -> Added:
+            owner = _host(session, host, recorded_at).id if host else None
+            same = session.scalars(
+                sa.select(Crash).where(
+                    Crash.host_id.is_(None) if owner is None else Crash.host_id == owner,
+                    Crash.signature_exact == values["signature_exact"],
+                    Crash.event == event,
+                )
+            ).first()
+            if same is None:
+                row = Crash(host_id=owner, **values)
+                session.add(row)
+                session.flush()
+                return Added(row.id, True)
+            for name, value in values.items():
+                # What an earlier look knew and this one does not stays.
+                if value is not None:
+                    setattr(same, name, value)
+            return Added(same.id, False)
+
+        return self._transaction(work)
+
+    def crashes(self, exact: str | None = None, similar: str | None = None) -> list[dict[str, t.Any]]:
+        """Crashes with one of the signatures, or all, oldest first.
+
+        Each: id, host, event, crashed_at, signature {exact, similar}, kind, path, driver, kernel (release).
+        """
+        query = sa.select(Crash, Host.name).join(Host, isouter=True).order_by(Crash.crashed_at, Crash.id)
+        asked = [Crash.signature_exact == exact] if exact is not None else []
+        if similar is not None:
+            asked.append(Crash.signature_similar == similar)
+        if asked:
+            query = query.where(sa.or_(*asked))
+        return self._transaction(lambda session: [_crash(*row) for row in session.execute(query).all()])
+
+    def record(self, crash_id: int) -> dict[str, t.Any] | None:
+        """One crash record as it was kept."""
+        text = self._transaction(lambda session: session.scalar(sa.select(Crash.record).where(Crash.id == crash_id)))
+        return t.cast("dict[str, t.Any]", json.loads(text)) if text is not None else None
+
+
+def _host(session: Session, name: str, seen_at: dt.datetime) -> Host:
+    found = session.scalars(sa.select(Host).where(Host.name == name[:255])).first()
+    if found is None:
+        found = Host(name=name[:255], first_seen_at=seen_at)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def _snapshot(row: t.Any) -> Snapshot:
+    found, name = row  # FactsSnapshot and its host's name
+    return Snapshot(found.id, name, found.taken_at, found.seen_at, json.loads(found.facts))
+
+
+def _crash_values(
+    record: t.Mapping[str, t.Any],
+    event: str,
+    crashed_at: dt.datetime | None,
+    recorded_at: dt.datetime,
+    facts_id: int | None,
+) -> dict[str, t.Any]:
+    signature = record.get("signature") or {}
+    kernel = record.get("kernel") or {}
+    return {
+        "facts_id": facts_id,
+        "event": event,
+        "crashed_at": crashed_at,
+        "recorded_at": recorded_at,
+        "signature_exact": str(signature.get("exact") or "")[:200],
+        "signature_similar": str(signature.get("similar") or "")[:200],
+        "kind": str(record.get("kind") or "unknown")[:40],
+        "path": _short(record.get("path"), 40),
+        "driver": _short(record.get("driver"), 64),
+        "kernel_release": _short(kernel.get("release"), 128),
+        "record": canonical(record),
+    }
+
+
+def _short(value: t.Any, limit: int) -> str | None:
+    return str(value)[:limit] if value is not None else None
+
+
+def _crash(found: Crash, host: str | None) -> dict[str, t.Any]:
+    return {
+        "id": found.id,
+        "host": host,
+        "event": found.event,
+        "crashed_at": found.crashed_at.isoformat() if found.crashed_at else None,
+        "signature": {"exact": found.signature_exact, "similar": found.signature_similar},
+        "kind": found.kind,
+        "path": found.path,
+        "driver": found.driver,
+        "kernel": found.kernel_release,
+    }
