@@ -15,7 +15,19 @@ import typing as t
 
 from .errors import ParseError
 
-__all__ = ["Reservation", "Suggestion", "parse_crashkernel", "render_size", "suggest"]
+__all__ = [
+    "Needs",
+    "Reservation",
+    "Suggestion",
+    "Unneeded",
+    "estimate",
+    "nominal_memory",
+    "parse_crashkernel",
+    "propose",
+    "render_size",
+    "suggest",
+    "usual",
+]
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -149,3 +161,130 @@ def suggest(visible_bytes: int, kept_nic_modules: t.Sequence[str], page_size: in
         parts.append(("NIC driver {0} in the capture kernel".format(module), extra))
     total = sum(size for _what, size in parts)
     return Suggestion(total, tuple(parts), " + ".join("{0} ({1})".format(render_size(s), w) for w, s in parts))
+
+
+# --- a size of this host's own: estimated from what it has, or measured by a drill ---------------------------------
+
+
+class Needs(t.NamedTuple):
+    """What a capture boot of one host takes memory for. Sizes in bytes; None: not seen."""
+
+    memory_bytes: int
+    kernel_bytes: int | None = None  #: code, data and bss of the kernel (/proc/iomem)
+    initrd_bytes: int | None = None  #: the capture initrd as it lies on the disk
+    unpacked_bytes: int | None = None  #: and unpacked
+    modules_bytes: int | None = None  #: modules in use, less those that the capture kernel is told not to load
+    cpus: int | None = None
+    nics: tuple[tuple[str, int, int | None], ...] = ()  #: drivers that stay: (module, ports, queues in use now)
+    kdf_bytes: int | None = 0  #: what unlocking the largest LUKS volume takes; None: not seen
+    page_size: int = 4096
+
+
+# The kernel at work (slab, per-CPU areas and page tables of one CPU) and Debian's userland up to the dump: systemd,
+# udev, journald, a shell, makedumpfile. Both are assumptions until a drill has measured the whole.
+_KERNEL_AT_WORK = 32 * MIB
+_USERLAND = 64 * MIB
+#: Of a capture initrd whose contents could not be listed: zstd, xz and gzip make a quarter to a third of modules.
+_UNPACKED_TIMES = 4
+_KERNEL_UNSEEN = 48 * MIB
+_MODULES_UNSEEN = 16 * MIB
+#: makedumpfile has two bits for each page of the host, in a buffer that it makes smaller where memory is short.
+_BITMAPS_LIMIT = 64 * MIB
+#: Shares that are kept free on top. An estimate can miss what nobody thought of; a measured boot is repeated with
+#: another order of devices, more log and a fuller crash folder.
+ESTIMATE_MARGIN = 4  #: one in four
+MEASURED_MARGIN = 4
+LEAST_MARGIN = 32 * MIB
+_STEP = 16 * MIB
+
+
+def estimate(needs: Needs) -> Suggestion:
+    """The reservation for a host that has had no drill, as a sum of what its capture boot takes."""
+    unpacked = needs.unpacked_bytes
+    if unpacked is None and needs.initrd_bytes is not None:
+        unpacked = needs.initrd_bytes * _UNPACKED_TIMES
+    parts = [
+        _part("kernel code and data", needs.kernel_bytes, _KERNEL_UNSEEN),
+        _part("capture initrd, packed", needs.initrd_bytes, 32 * MIB),
+        _part("capture initrd, unpacked", unpacked, 32 * MIB * _UNPACKED_TIMES),
+        _part("modules", needs.modules_bytes, _MODULES_UNSEEN),
+        ("kernel at work on one CPU (assumed)", _KERNEL_AT_WORK),
+        ("systemd, udev, makedumpfile (assumed)", _USERLAND),
+        ("page bitmaps of makedumpfile", min(_BITMAPS_LIMIT, needs.memory_bytes // needs.page_size // 4)),
+        ("notes of {0} CPUs".format(needs.cpus or "an unknown number of"), 4096 * (needs.cpus or 256)),
+    ]
+    parts += [_nic_part(nic, needs.page_size) for nic in needs.nics]
+    parts.append(_part("unlocking LUKS (argon2)", needs.kdf_bytes, GIB))
+    parts = [part for part in parts if part[1]]
+    subtotal = sum(size for _what, size in parts)
+    parts.append(("the kernel's own list of the pages (1/64)", subtotal // 64))
+    parts.append(("margin, one in {0}".format(ESTIMATE_MARGIN), max(LEAST_MARGIN, subtotal // ESTIMATE_MARGIN)))
+    return _summed(parts)
+
+
+def _part(what: str, seen: int | None, otherwise: int) -> tuple[str, int]:
+    return (what, seen) if seen is not None else (what + " (not seen, assumed)", otherwise)
+
+
+def _nic_part(nic: tuple[str, int, int | None], page_size: int) -> tuple[str, int]:
+    """Rings and firmware pages of a driver that stays. One CPU brings one queue a port, however many there are now."""
+    module, ports, queues = nic
+    extra = _NIC_EXTRA.get(module, _NIC_EXTRA_DEFAULT) * (3 if page_size >= _PAGE_64K else 2) // 2
+    shown = "{0} ports".format(ports) if queues is None else "{0} ports, {1} queues now".format(ports, queues)
+    return "NIC driver {0} ({1})".format(module, shown), extra * max(1, ports)
+
+
+def propose(reserved_bytes: int, lowest_available_bytes: int, needs: Needs) -> Suggestion:
+    """The smallest safe reservation after a drill.
+
+    What the capture kernel had in use at its fullest is the reservation less the lowest MemAvailable; the margin
+    is a quarter of that and at least 32 MiB. The recorder starts with systemd, so what came before, the kernel with
+    its initrd packed and unpacked, is a floor of its own.
+    """
+    used = max(0, reserved_bytes - lowest_available_bytes)
+    margin = max(LEAST_MARGIN, used // MEASURED_MARGIN)
+    unpacked = needs.unpacked_bytes
+    if unpacked is None:
+        unpacked = (needs.initrd_bytes or 0) * _UNPACKED_TIMES
+    floor = (needs.kernel_bytes or _KERNEL_UNSEEN) + (needs.initrd_bytes or 0) + unpacked + LEAST_MARGIN
+    if used + margin >= floor:
+        return _summed([("in use at the fullest, measured", used), ("margin", margin)])
+    parts = [("kernel with its initrd, packed and unpacked, before systemd", floor - LEAST_MARGIN)]
+    return _summed([*parts, ("margin", LEAST_MARGIN)])
+
+
+def _summed(parts: t.Sequence[tuple[str, int]]) -> Suggestion:
+    total = -(-sum(size for _what, size in parts) // _STEP) * _STEP
+    reason = " + ".join("{0} ({1})".format(render_size(size), what) for what, size in parts)
+    return Suggestion(total, tuple(parts), "{0}, in steps of {1}".format(reason, render_size(_STEP)))
+
+
+class Unneeded(t.NamedTuple):
+    """One usual reservation beside a size that is enough."""
+
+    whose: str
+    crashkernel: str
+    bytes: int
+    saved_bytes: int  #: negative where the usual one is too small
+
+
+#: What the packages of Debian 12 and 13 set, and what Ubuntu's documentation recommends (D0, G15).
+_USUAL = (
+    ("Debian 12", "384M-:128M"),
+    ("Debian 13", "512M-:192M"),
+    ("Ubuntu", "2G-4G:320M,4G-32G:512M,32G-64G:1024M,64G-128G:2048M,128G-:4096M"),
+)
+
+
+def usual(memory_bytes: int, enough_bytes: int) -> list[Unneeded]:
+    """What others would reserve on a host of that much memory, and how much of it `enough_bytes` saves."""
+    memory = nominal_memory(memory_bytes)
+    found = []
+    for whose, text in _USUAL:
+        size = parse_crashkernel(text).bytes_for(memory)
+        if size:
+            found.append(Unneeded(whose, text, size, size - enough_bytes))
+    own = suggest(memory_bytes, ()).total_bytes
+    if own is not None:
+        found.append(Unneeded("Crashready without a drill", render_size(own), own, own - enough_bytes))
+    return found
