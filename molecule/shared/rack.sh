@@ -6,9 +6,10 @@
 #
 # Containers as hosts of a test rack: Debian with systemd as init and an SSH server.
 #
-#   rack.sh image SUITE              make the image (bookworm, trixie) unless it is there; prints its name
+#   rack.sh image SUITE              make the image (bullseye, bookworm, trixie) unless it is there; prints its name
 #   rack.sh up NAME SUITE KEY.pub    start a fresh container, wait until it has booted;
 #                                    prints its SSH port on 127.0.0.1 and its host key
+#   rack.sh disguise NAME            take away the marks by which a container is known as one
 #   rack.sh down NAME                remove the container
 #
 # CRASHREADY_CONTAINER_ENGINE  podman (the default where it is installed) or docker
@@ -40,7 +41,7 @@ command -v "$engine" >/dev/null 2>&1 ||
     die "neither podman nor docker is installed: apt-get install podman, or ./crashready test, which does it"
 
 # What a real host has and a role may count on, plus what lets update-grub work (guest-setup.sh). Not kdump-tools.
-packages=ca-certificates,dbus,grub-pc-bin,grub2-common,iproute2,kmod,openssh-server,procps,python3-apt,python3-minimal,sudo,systemd-sysv
+packages=ca-certificates,dbus,grub-pc-bin,grub2-common,iproute2,kmod,openssh-server,procps,python3-apt,python3-minimal,sudo,systemd-sysv,udev
 
 # Lists and packages of a mirror move on, so an image lives for a week at most.
 key() {
@@ -57,15 +58,32 @@ apt_options() {
     apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy|Retries) "' || true
 }
 
+# Lines of sources.list. Debian 11 is past its end: its backports have left the mirrors, its lists are not renewed.
+sources() { # SUITE
+    components='main non-free-firmware'
+    suites="$1 $1-updates $1-backports"
+    option=
+    if [ "$1" = bullseye ]; then
+        components=main
+        suites="$1 $1-updates"
+        option='[check-valid-until=no] '
+    fi
+    for suite in $suites; do
+        printf 'deb %s%s %s %s\n' "$option" "$mirror" "$suite" "$components"
+    done
+    printf 'deb %s%s %s %s\n' "$option" "$security" "$1-security" "$components"
+}
+
 bootstrap() { # SUITE ARCHIVE
     command -v mmdebstrap >/dev/null 2>&1 || die "mmdebstrap is not installed: apt-get install mmdebstrap, or set CRASHREADY_IMAGE_BASE"
     mirror=${DEBIAN_MIRROR:-$(main_mirror)}
     [ -n "$mirror" ] || die "this machine's apt has no Debian mirror: set DEBIAN_MIRROR, or CRASHREADY_IMAGE_BASE"
     mirror=${mirror%/}
     security=${DEBIAN_SECURITY_MIRROR:-${mirror}-security}
-    components='main non-free-firmware'
     options=$(mktemp)
     apt_options >"$options"
+    sources "$1" >"$options.list" # the name tells mmdebstrap the format
+    failed=
     # The lists stay (cleanup/apt/lists): with empty lists in a fresh directory, cache_valid_time of Ansible's apt
     # takes them for new. 99mmdebstrap goes: its "no Recommends" would make kdump-tools come without makedumpfile.
     mmdebstrap --quiet --variant=minbase \
@@ -78,10 +96,9 @@ bootstrap() { # SUITE ARCHIVE
         --customize-hook="if [ -s $options ]; then cp $options \"\$1\"/etc/apt/apt.conf.d/90mirror; chmod 644 \"\$1\"/etc/apt/apt.conf.d/90mirror; fi" \
         --customize-hook="copy-in $here/guest-setup.sh /tmp" \
         --customize-hook='chroot "$1" sh /tmp/guest-setup.sh; rm "$1"/tmp/guest-setup.sh' \
-        "$1" "$2" \
-        "deb $mirror $1 $components" "deb $mirror $1-updates $components" \
-        "deb $mirror $1-backports $components" "deb $security $1-security $components" >&2
-    rm -f "$options"
+        "$1" "$2" "$options.list" >&2 || failed=yes
+    rm -f "$options" "$options.list"
+    [ -z "$failed" ]
 }
 
 image() { # SUITE
@@ -169,6 +186,12 @@ up() { # NAME SUITE KEY.pub
     "$engine" exec "$1" cat /etc/ssh/ssh_host_ed25519_key.pub
 }
 
+disguise() { # NAME
+    # podman mounts its mark, and an ordinary root of a container may not unmount.
+    [ "$engine" = docker ] || podman exec --privileged "$1" umount /run/.containerenv
+    "$engine" exec "$1" rm -f /run/.containerenv /.dockerenv /run/systemd/container /run/host/container-manager
+}
+
 down() { # NAME
     if [ "$engine" = podman ]; then
         podman rm --force --ignore --time=0 "$1" >/dev/null
@@ -182,6 +205,7 @@ command=${1-}
 case $command:$# in
 image:1) image "$1" ;;
 up:3) up "$1" "$2" "$3" ;;
+disguise:1) disguise "$1" ;;
 down:1) down "$1" ;;
-*) die "usage: rack.sh image SUITE | up NAME SUITE KEY.pub | down NAME" ;;
+*) die "usage: rack.sh image SUITE | up NAME SUITE KEY.pub | disguise NAME | down NAME" ;;
 esac

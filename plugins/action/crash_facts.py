@@ -12,15 +12,22 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 _NO_PYTHON = re.compile(
-    r"interpreter '?\S+?'? was not found|No python interpreters found|python[0-9.]*: (?:not found|No such file)", re.I
+    r"interpreter '?\S+?'? was not found|No python interpreters found"
+    r"|python[0-9.]*: (?:(?:command )?not found|No such file)",
+    re.I,
 )
 _OLD_PYTHON = re.compile(r"requires a minimum of Python|SyntaxError|future feature annotations is not defined")
 
+_NO_SUDO = re.compile(r"\b(?:sudo|doas|su): (?:(?:command )?not found|No such file)", re.I)
 _NO_SPACE = re.compile(r"No space left on device|No usable temporary directory|Disk quota exceeded")
 
 _NO_SPACE_MESSAGE = (
     "{host} has no room for a temporary file ({seen}), so that no module runs there. "
     "Next: free space below /tmp and the home of the user, look with: ansible {host} -m ansible.builtin.raw -a 'df -h'"
+)
+_NO_SUDO_MESSAGE = (
+    "{host} has no program to become root with ({seen}). "
+    "Next: install sudo there, or log in as root (ansible_user: root) with ansible_become: false"
 )
 _NO_PYTHON_MESSAGE = (
     "{host} has no Python that Ansible can find ({seen}); Crashready's facts need Python 3.9 or later there. "
@@ -35,6 +42,7 @@ _OLD_PYTHON_MESSAGE = (
 
 _TRANSLATIONS = (
     (_NO_SPACE, _NO_SPACE_MESSAGE),
+    (_NO_SUDO, _NO_SUDO_MESSAGE),
     (_NO_PYTHON, _NO_PYTHON_MESSAGE),
     (_OLD_PYTHON, _OLD_PYTHON_MESSAGE),
 )

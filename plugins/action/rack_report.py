@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import typing as t
 
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):
             for name in arguments["hosts"]
         ]
         command = rack.next_command(rows, _command())
-        display.display("\n" + rack.render_table(rows))
+        display.display("\n" + _render(rows))
         for row in rows:
             if row.state in rack.UNFINISHED:
                 display.display("{0}: {1}".format(row.host, row.state), color="red")
@@ -58,6 +59,15 @@ class ActionModule(ActionBase):
         }
 
 
+def _render(rows: t.Sequence[rack.Row]) -> str:
+    """The table, or blocks where the terminal (or COLUMNS) is too narrow for it."""
+    table = rack.render_table(rows)
+    columns = shutil.get_terminal_size((0, 0)).columns
+    if columns and max(map(len, table.splitlines())) > columns:
+        return rack.render_blocks(rows, columns)
+    return table
+
+
 def _write(path: str, report: dict[str, t.Any]) -> None:
     """For root's eyes alone: it says which hosts would lose a crash. Whole or not at all."""
     temporary = "{0}.{1}".format(path, os.getpid())
@@ -73,6 +83,8 @@ def _seen(variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "result": variables.get("crashready_result"),
         "failure": variables.get("crashready_failure"),
         "unreachable": variables.get("crashready_unreachable", False),
+        "verdict": variables.get("crashready_verdict"),
+        "pin": variables.get("crashready_pin"),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kdump
-short_description: Arms the crash capture of a Debian host
+short_description: Arms the crash capture of a Debian host, or takes it back
 version_added: 0.1.0
 description:
   - Installs and sets up kdump-tools so that the next panic of the host leaves a dump, on Debian 12 and 13 with GRUB
@@ -18,11 +18,22 @@ description:
   - Never reboots. RV(reboot_required) says that the reservation takes effect with the next boot.
   - Changes nothing where something stands in the way (another system, kexec disabled, a masked unit, an interrupted
     dpkg, too little space, a GRUB configuration that cannot be generated); the message names each with the next step.
+  - With O(state=absent) it goes back to what was before its first change, by a record that it keeps on the host
+    (C(/var/lib/crashready/kdump.json)). Packages that it installed are purged where nothing else needs them; a crash
+    folder with dumps stays, closed.
 author:
   - The Crashready authors (@rackops)
 extends_documentation_fragment:
   - rackops.crashready.attributes
 options:
+  state:
+    description:
+      - V(present) arms the host, V(absent) leaves it as it was before.
+      - Without a record V(absent) removes the module's own files, gives the settings of kdump-tools the values that
+        Debian ships, and leaves packages alone. A host that has nothing of this module is not touched.
+    type: str
+    choices: [present, absent]
+    default: present
   crashkernel:
     description:
       - Memory reserved for the capture kernel, as the kernel parameter of that name takes it, for example V(256M) or
@@ -85,6 +96,10 @@ EXAMPLES = r"""
 - name: Host reserves 256 MiB for the capture kernel
   rackops.crashready.kdump:
     crashkernel: 256M
+
+- name: Host is as it was before
+  rackops.crashready.kdump:
+    state: absent
 """
 
 RETURN = r"""
@@ -110,8 +125,17 @@ changes:
       description: What it becomes.
       type: str
       returned: always
+state:
+  description: The state that was asked for.
+  returned: success
+  type: str
+kept:
+  description: What stays although this module brought or changed it, with the reason.
+  returned: state is absent
+  type: list
+  elements: str
 reboot_required:
-  description: Whether the host has to boot again before it can be armed.
+  description: Whether the host has to boot again before it can be armed, or before reserved memory is its own again.
   returned: success
   type: bool
 reboot_reasons:
@@ -121,28 +145,28 @@ reboot_reasons:
   elements: str
 crashkernel:
   description: The value of crashkernel= that boot entries have.
-  returned: success
+  returned: state is present
   type: str
 reservation:
   description: The sum that the suggested size comes from.
-  returned: success
+  returned: state is present
   type: str
 dump_level:
   description: Dump level in use.
-  returned: success
+  returned: state is present
   type: int
 dump_level_reason:
   description: Why this level.
-  returned: success
+  returned: state is present
   type: str
 blocked_drivers:
   description: Modules kept out of the capture kernel.
-  returned: success
+  returned: state is present
   type: list
   elements: str
 blocked_reason:
   description: Why these.
-  returned: success
+  returned: state is present
   type: str
 applicable:
   description: Whether the host has a kernel of its own; false in a container.
@@ -153,7 +177,7 @@ armed:
   returned: success
   type: bool
 problems:
-  description: What still keeps the host from keeping its next panic; empty in check mode.
+  description: What still keeps the host from keeping its next panic; empty in check mode and for state absent.
   returned: success
   type: list
   elements: dict
@@ -177,6 +201,7 @@ from ansible_collections.rackops.crashready.plugins.module_utils._host.local imp
 from ansible_collections.rackops.crashready.plugins.module_utils._host.python import too_old
 
 ARGUMENT_SPEC = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "crashkernel": {"type": "str", "default": "auto"},
     "crash_folder": {"type": "path", "default": "/var/crash"},
     "dump_level": {"type": "int"},

@@ -13,10 +13,14 @@ and the collection are two halves of one thing.
 
 from __future__ import annotations
 
+import atexit
 import json
+import locale
 import os
 import re
+import shutil
 import sys
+import tempfile
 import typing as t
 
 from .exits import ToolError
@@ -68,6 +72,7 @@ def find_copy(paths: t.Iterable[str]) -> Copy | None:
 
 def _configured_paths() -> list[str]:
     """COLLECTIONS_PATHS as Ansible sees it from here (ansible.cfg of the current directory, environment)."""
+    _give_ansible_a_home()
     from ansible import constants
 
     return [str(path) for path in constants.COLLECTIONS_PATHS]
@@ -117,9 +122,44 @@ def _order(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text.split("-", 1)[0]))
 
 
+def _give_ansible_a_home() -> None:
+    """Where ~/.ansible cannot be written (a read-only home), a folder for this run: Ansible ends in a traceback."""
+    if os.environ.get("ANSIBLE_HOME"):
+        return
+    home = os.path.expanduser("~/.ansible")
+    try:
+        os.makedirs(os.path.join(home, "tmp"), mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return
+    except OSError as error:
+        folder = tempfile.mkdtemp(prefix="crashready-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["ANSIBLE_HOME"] = folder
+        said = "crashready: {0} cannot be written ({1}); Ansible keeps its files in {2} for this run"
+        print(said.format(home, error.strerror, folder), file=sys.stderr, flush=True)
+
+
+def _speaks_utf_8() -> bool:
+    """Whether Ansible would start in this locale: it must be there, and its characters UTF-8."""
+    try:
+        # Asked of the environment alone: what this process has set so far does not matter to the next.
+        before = locale.setlocale(locale.LC_ALL)
+        locale.setlocale(locale.LC_ALL, "")
+        found = locale.nl_langinfo(locale.CODESET)
+        locale.setlocale(locale.LC_ALL, before)
+    except locale.Error:
+        return False
+    return found.upper().replace("-", "") == "UTF8"
+
+
 def environment() -> dict[str, str]:
-    """The environment for Ansible commands: the caller's, plus the way to our copy where Ansible would not find it."""
+    """The environment for Ansible commands: the caller's, plus the way to our copy where Ansible would not find it.
+
+    A locale that Ansible refuses (C, one that is not installed) is replaced by C.UTF-8, which every Debian has.
+    """
     env = dict(os.environ)
+    if not _speaks_utf_8():
+        env["LC_ALL"] = "C.UTF-8"
     own = _own_paths()
     if own:
         # In the environment, not in ansible.cfg: the current directory need not be the checkout.

@@ -37,6 +37,7 @@ FRESH: dict[str, t.Any] = {
     "cmdline": {"text": "BOOT_IMAGE=/boot/vmlinuz root=UUID=0 ro quiet", "crashkernel": []},
     "config": {},
     "files": {},
+    "vendor_cmdline": None,
     "folder": None,
     "packages": {
         "kdump-tools": None,

@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
 
-from .._core import kdump, preflight
-from .._core.errors import CoreError
+from .._core import kdump, kdumpabsent, kdumpbefore, preflight, shellconf
+from .._core.errors import CoreError, ParseError
 from .._core.plan import Change, as_diff, as_results
 from .._core.problems import Problem, find_problems
 from .._core.text import clean
 from .._host.base import Completed, Host, Unreadable
 from .._host.capture import CAPTURE_SYSCTLS, facts_of, see_capture
+from .._host.kdumpbefore import read_before, see_past
 from .._host.kernel import collect_kernel
+from .._host.packages import installed_packages
 from .._host.preflight import see_preflight
 from . import apt
 from .files import Snapshot, Stopped, write_file
@@ -50,6 +53,8 @@ def converge(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s:
 
     Raises Blocked where nothing was changed, Stopped where a change failed.
     """
+    if wanted.absent:
+        return _withdraw(host, wanted, check_mode, lock_timeout_s)
     view = _look(host, wanted)
     dry_run = preflight.needs_dry_run(view.changes)
     crashkernel = view.desired.crashkernel if wanted.boot_loader else None
@@ -64,6 +69,7 @@ def converge(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s:
         "changed": bool(done),
         "changes": as_results(done),
         "diff": as_diff(done),
+        "state": "present",
         **_state(wanted, view, predicted=check_mode and bool(done)),
     }
 
@@ -98,8 +104,9 @@ def _carry_out(host: Host, wanted: kdump.Wanted, view: _View, lock_timeout_s: in
     """Packages first; what they bring is looked at before the rest is done."""
     undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *_loader_entries(host)])
     packages = [change for change in view.changes if change.kind in ("package", "debconf")]
+    before = _remember(host, wanted, view)
     if packages:
-        _install(host, packages, lock_timeout_s)
+        _install_remembered(host, packages, lock_timeout_s, before)
         view = _look(host, wanted)
     rest = [change for change in view.changes if change not in packages]
     if rest:
@@ -109,6 +116,49 @@ def _carry_out(host: Host, wanted: kdump.Wanted, view: _View, lock_timeout_s: in
         left = ", ".join(change.name for change in view.changes)
         raise Stopped("a second look after the changes", "still to be done: " + left, "run again with -vv and --diff")
     return packages + rest, view
+
+
+def _remember(host: Host, wanted: kdump.Wanted, view: _View) -> kdumpbefore.Before | None:
+    """Write down what is about to change, before it does. A record that is not ours to believe is left alone."""
+    if not view.changes:
+        return None
+    try:
+        there = read_before(host)
+    except ParseError:
+        return None
+    if there is None:
+        before = kdumpbefore.begin(view.capture, wanted.sysctls, view.changes)
+    else:
+        before = kdumpbefore.extend(there, view.capture, wanted.sysctls, view.changes)
+    if before is not None and before != there:
+        _write_record(before)
+    return before
+
+
+def _write_record(before: kdumpbefore.Before) -> None:
+    try:
+        os.makedirs(os.path.dirname(kdumpbefore.PATH), mode=0o700, exist_ok=True)
+        # It holds settings that may have a password in them.
+        write_file(kdumpbefore.PATH, kdumpbefore.render(before).encode("utf-8"), 0o600)
+    except OSError as exc:
+        raise Stopped("the record of what was before", str(exc), "mend that, then the same run again") from exc
+
+
+def _install_remembered(
+    host: Host, changes: t.Sequence[Change], lock_timeout_s: int, before: kdumpbefore.Before | None
+) -> None:
+    """Install, and add what the packages brought along to the record, however the installation ended."""
+    there = installed_packages(host, _every) if before else {}
+    try:
+        _install(host, changes, lock_timeout_s)
+    finally:
+        if before:
+            brought = sorted(set(installed_packages(host, _every)) - set(there))
+            _write_record(kdumpbefore.with_packages(before, brought))
+
+
+def _every(name: str) -> bool:
+    return True
 
 
 def _install(host: Host, changes: t.Sequence[Change], lock_timeout_s: int) -> None:
@@ -135,16 +185,28 @@ def _loader_entries(host: Host) -> list[str]:
 
 def _apply(host: Host, wanted: kdump.Wanted, changes: t.Sequence[Change], undo: Snapshot) -> None:
     for change in changes:
-        try:
-            _APPLY[change.kind](host, change)
-            if change.kind == "boot_loader":
+        _apply_one(host, change, undo)
+        if change.kind == "boot_loader":
+            try:
                 _verify_boot_entries(host, wanted)
-        except OSError as exc:
-            raise Stopped(change.name, str(exc), "mend that, then the same run again") from exc
-        except Stopped:
-            if change.kind == "boot_loader":
+            except Stopped:
                 _undo(undo)
-            raise
+                raise
+    _reload_units(host, changes)
+
+
+def _apply_one(host: Host, change: Change, undo: Snapshot) -> None:
+    try:
+        _APPLY[change.kind](host, change)
+    except OSError as exc:
+        raise Stopped(change.name, str(exc), "mend that, then the same run again") from exc
+    except Stopped:
+        if change.kind == "boot_loader":
+            _undo(undo)
+        raise
+
+
+def _reload_units(host: Host, changes: t.Sequence[Change]) -> None:
     if any(change.target == kdump.DEADLINE_UNIT for change in changes) and os.path.isdir("/run/systemd/system"):
         _must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
 
@@ -166,9 +228,11 @@ def _verify_boot_entries(host: Host, wanted: kdump.Wanted) -> None:
         raise Stopped("boot entries after the change (now undone)", seen, step)
 
 
-def _must(host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300) -> Completed:
+def _must(
+    host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300, env: t.Mapping[str, str] | None = None
+) -> Completed:
     try:
-        done = host.run(argv, timeout_s=timeout_s)
+        done = host.run(argv, timeout_s=timeout_s, env=env)
     except Unreadable as exc:
         raise Stopped(what, exc.reason, "run it by hand: {0}".format(" ".join(argv))) from exc
     if done.rc != 0:
@@ -178,16 +242,29 @@ def _must(host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300) 
 
 
 def _apply_file(host: Host, change: Change) -> None:
-    write_file(change.target, change.data["text"].encode("utf-8", "surrogateescape"), change.data.get("mode", 0o644))
+    if change.after is not None:
+        text = change.data["text"].encode("utf-8", "surrogateescape")
+        write_file(change.target, text, change.data.get("mode", 0o644))
+        return
+    os.unlink(change.target)
+    if change.target == kdumpbefore.PATH:
+        with contextlib.suppress(OSError):  # other records lie there too
+            os.rmdir(os.path.dirname(change.target))
 
 
 def _apply_directory(host: Host, change: Change) -> None:
+    if change.after is None:
+        for name in kdumpabsent.LEFT_BY_KDUMP_CONFIG:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(change.target, name))
+        os.rmdir(change.target)
+        return
     os.makedirs(change.target, mode=0o700, exist_ok=True)
     # Through a descriptor that follows no link: whoever owns the folder above could name another.
     folder = os.open(change.target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        os.fchown(folder, 0, 0)
-        os.fchmod(folder, 0o700)
+        os.fchown(folder, change.data.get("uid", 0), 0)
+        os.fchmod(folder, change.data.get("mode", 0o700))
     finally:
         os.close(folder)
 
@@ -198,17 +275,35 @@ def _apply_sysctl(host: Host, change: Change) -> None:
 
 
 def _apply_unit(host: Host, change: Change) -> None:
-    _must(host, ["systemctl", "enable", change.target], "{0} could not be enabled".format(change.target))
+    verb = "enable" if change.data.get("enabled", True) else "disable"
+    _must(host, ["systemctl", verb, change.target], "{0} could not be {1}d".format(change.target, verb))
+
+
+def _apply_debconf(host: Host, change: Change) -> None:
+    apt.preseed(host, change.target, "boolean", change.data["value"])
 
 
 def _apply_boot_loader(host: Host, change: Change) -> None:
     if change.target == "grub":
-        _must(host, ["update-grub"], "GRUB's configuration could not be generated (now undone)", 900)
+        what = "GRUB's configuration could not be generated (now undone)"
+        _must(host, ["update-grub"], what, 900, {"LC_ALL": "", "LANG": _language(host)})
         return
     for release in change.data["releases"]:
         image, initrd = "/boot/vmlinuz-" + release, "/boot/initrd.img-" + release
         argv = ["kernel-install", "add", release, image] + ([initrd] if host.exists(initrd) else [])
         _must(host, argv, "the boot entry of {0} could not be written (now undone)".format(release), 600)
+
+
+def _language(host: Host) -> str:
+    """LANG as the administrator's own update-grub has it: titles of the menu are translated, and are names.
+
+    GRUB_DEFAULT and saved_entry may hold such a title; /etc/grub.d/00_header also sets the menu's language from LANG.
+    """
+    try:
+        found = shellconf.parse_shellconf(host.read("/etc/default/locale", 64 * 1024)).values.get("LANG")
+    except (ParseError, Unreadable):
+        found = None
+    return found or os.environ.get("LANG", "C")
 
 
 def _apply_capture_initrd(host: Host, change: Change) -> None:
@@ -235,6 +330,12 @@ def _apply_load(host: Host, change: Change) -> None:
         )
 
 
+def _apply_unload(host: Host, change: Change) -> None:
+    _must(host, ["kdump-config", "unload"], "the capture kernel could not be unloaded")
+    if _is_loaded(host):
+        raise Stopped("the capture kernel could not be unloaded", "kexec_crash_loaded is still 1", "kexec -p -u")
+
+
 def _is_loaded(host: Host) -> bool:
     """Ask the kernel; while kexec's lock is held it answers EBUSY, so ask again (G19)."""
     for _attempt in range(10):
@@ -250,7 +351,70 @@ _APPLY: t.Mapping[str, t.Callable[[Host, Change], None]] = {
     "directory": _apply_directory,
     "sysctl": _apply_sysctl,
     "unit": _apply_unit,
+    "debconf": _apply_debconf,
     "boot_loader": _apply_boot_loader,
     "capture_initrd": _apply_capture_initrd,
     "load": _apply_load,
+    "unload": _apply_unload,
 }
+
+
+# --- back to what was before the role -------------------------------------------
+
+
+class _BackView(t.NamedTuple):
+    """One look at a host that is to be as it was, and what is left of the role."""
+
+    kernel: dict[str, t.Any]
+    capture: dict[str, t.Any]
+    past: dict[str, t.Any]
+    removal: kdumpabsent.Removal
+
+
+def _look_back(host: Host, wanted: kdump.Wanted) -> _BackView:
+    kernel, past = collect_kernel(host), see_past(host)
+    recorded = past["before"].sysctls if past["before"] else ()
+    capture = see_capture(host, kernel, None, recorded)
+    return _BackView(kernel, capture, past, kdumpabsent.plan_removal(wanted, capture, kernel, past))
+
+
+def _withdraw(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s: int) -> dict[str, t.Any]:
+    view = _look_back(host, wanted)
+    removal = view.removal
+    seen = see_preflight(host, view.kernel, preflight.needs_dry_run(removal.changes))
+    blockers = preflight.find_removal_blockers(seen, view.past["refused"], removal.changes)
+    if blockers:
+        raise Blocked(blockers)
+    if removal.changes and not check_mode:
+        _go_back(host, removal.changes, lock_timeout_s)
+        view = _look_back(host, wanted)
+        if view.removal.changes:
+            left = ", ".join(change.name for change in view.removal.changes)
+            raise Stopped("a second look after the changes", "still to be done: " + left, "run again with --diff")
+    facts = facts_of(view.capture)
+    reasons = kdumpabsent.leaves_reservation(view.capture, view.removal, view.past["before"])
+    return {
+        "changed": bool(removal.changes),
+        "changes": as_results(removal.changes),
+        "diff": as_diff(removal.changes),
+        "state": "absent",
+        "kept": removal.kept,
+        "reboot_required": bool(reasons),
+        "reboot_reasons": reasons,
+        "applicable": facts["applicable"],
+        "armed": facts["armed"],
+        "problems": [],
+        "capture": facts,
+    }
+
+
+def _go_back(host: Host, changes: t.Sequence[Change], lock_timeout_s: int) -> None:
+    """Every change in order; the packages together, since each may need another."""
+    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *_loader_entries(host)])
+    packages = [change.target for change in changes if change.kind == "package"]
+    for change in changes:
+        if change.kind != "package":
+            _apply_one(host, change, undo)
+        elif change.target == packages[0]:
+            apt.purge(host, packages, lock_timeout_s)
+    _reload_units(host, changes)

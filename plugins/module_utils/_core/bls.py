@@ -25,6 +25,7 @@ __all__ = [
     "LoaderEntry",
     "choose_default",
     "decode_efi_text",
+    "is_generated",
     "parse_loader_conf",
     "parse_loader_entry",
     "parse_pe_sections",
@@ -73,6 +74,22 @@ def parse_loader_entry(file_name: str, text: str) -> LoaderEntry:
         initrds=tuple(clean(value, 1024) for value in lists["initrd"][:16]),
         tries_left=tries_left,
     )
+
+
+def is_generated(entry: LoaderEntry, machine_id: str | None, tokens: t.Iterable[str]) -> bool:
+    """Whether kernel-install on this host wrote the entry, and would write it again.
+
+    It names entries <token>-<version> (kernel-install(8), KERNEL_INSTALL_ENTRY_TOKEN),
+    and writes machine-id into those whose token that is. Several systems may share
+    an ESP. `tokens` are those this host may use; none where they could not be read.
+    """
+    if not entry.version or (machine_id and entry.machine_id and entry.machine_id != machine_id):
+        return False
+    stem = entry.id.rpartition(".")[0]
+    tokens = list(tokens)
+    if not tokens:
+        return stem.endswith("-" + entry.version)
+    return any(stem == "{0}-{1}".format(token, entry.version) for token in tokens)
 
 
 def parse_loader_conf(text: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ import typing as t
 from .errors import ParseError
 from .text import clean
 
-__all__ = ["Package", "find_stanzas", "parse_packages", "unfinished"]
+__all__ = ["Package", "find_stanzas", "parse_packages", "removable", "unfinished"]
 
 #: A bound on what one file can make us keep; full hosts have some 4000 packages.
 WANTED_LIMIT = 10_000
@@ -113,3 +113,55 @@ def _field(stanza: str, name: str) -> str:
         return ""
     end = stanza.find("\n", at + len(mark))
     return clean(stanza[at + len(mark) : end if end >= 0 else len(stanza)])
+
+
+def removable(text: str, names: t.Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Which of these packages can go without taking any other along, and for each that cannot, who needs it.
+
+    `text` is dpkg's status file. Names that it does not have are left out; what is
+    removed with its files left counts as one that can go. Only Depends and
+    Pre-Depends hold a package (deb-control(5)); one alternative that stays is enough.
+    """
+    known = [(_package(name, stanza), stanza) for name, stanza in find_stanzas(text, lambda name: True)]
+    wanted = {name.partition(":")[0] for name in names}
+    going = {p.name for p, stanza in known if p.name in wanted and p.state not in ("", "not-installed")}
+    present = [(p.name, _alternatives(stanza)) for p, stanza in known if p.state not in _GONE]
+    provided = {p.name: {p.name, *_provided(stanza)} for p, stanza in known if p.state not in _GONE}
+    needed: dict[str, str] = {}
+    found = True
+    while found:
+        found = False
+        staying = {name for package, more in provided.items() if package not in going for name in more}
+        for package, groups in present:
+            for group in groups if package not in going else ():
+                held = _held(group, staying, going, provided)
+                if held:
+                    going.discard(held)
+                    needed[held] = package
+                    found = True
+    return sorted(going), needed
+
+
+_GONE = ("", "not-installed", "config-files")
+_NAME = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)")
+
+
+def _alternatives(stanza: str) -> list[list[str]]:
+    """Each dependency as the list of its alternatives' names."""
+    lines = re.findall(r"\n(?:Pre-)?Depends:([^\n]*)", stanza)
+    groups = [group.split("|") for line in lines for group in line.split(",")]
+    return [[m.group(1) for m in map(_NAME.match, group) if m] for group in groups]
+
+
+def _provided(stanza: str) -> list[str]:
+    lines = re.findall(r"\nProvides:([^\n]*)", stanza)
+    return [m.group(1) for line in lines for m in map(_NAME.match, line.split(",")) if m]
+
+
+def _held(
+    group: t.Sequence[str], staying: t.Container[str], going: t.Iterable[str], provided: t.Mapping[str, set[str]]
+) -> str | None:
+    """The package among those that would go which this dependency cannot do without."""
+    if any(name in staying for name in group):
+        return None
+    return next((package for package in sorted(going) if provided.get(package, set()) & set(group)), None)

@@ -19,7 +19,7 @@ import typing as t
 from .errors import ParseError
 from .text import clean
 
-__all__ = ["GrubMenu", "MenuEntry", "NextBoot", "next_boot", "parse_grub_cfg", "parse_grubenv"]
+__all__ = ["GrubMenu", "MenuEntry", "NextBoot", "next_boot", "parse_grub_cfg", "parse_grubenv", "spec_of"]
 
 #: grub-mkconfig writes some 10 KiB and 2 KiB more per kernel.
 TEXT_LIMIT = 1024 * 1024
@@ -497,6 +497,13 @@ class _Variables:
             return None if left is None or right is None else (left == right) == (inner[1] != "!=")
         value = self._value(inner[0]) if len(inner) == 1 else None
         return None if value is None else value != ""
+
+
+def spec_of(menu: GrubMenu, entry: MenuEntry) -> str:
+    """What GRUB_DEFAULT or `grub-reboot` has to be for an entry: its id, behind those of the submenus around it."""
+    ids = {e.position: e.id for e in menu.entries}
+    steps = [ids[entry.position[: depth + 1]] for depth in range(len(entry.position))]
+    return ">".join(step.replace(">", ">>") for step in steps)
 
 
 def _choose(menu: GrubMenu, default: str) -> tuple[MenuEntry | None, str]:

@@ -24,11 +24,14 @@ __all__ = [
     "DEFAULT_SYSCTLS",
     "Desired",
     "Wanted",
+    "checked_folder",
     "desired_state",
     "kernels_in_use",
+    "masked",
     "plan",
     "reboot_reasons",
     "suggestion_for",
+    "systemd_boot_cmdline",
     "wanted_from",
     "wrong_entries",
 ]
@@ -37,6 +40,8 @@ CONFIG = "/etc/default/kdump-tools"
 #: Sorts behind Debian's kdump-tools.cfg and what administrators usually name (G16, G17).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-crashready.cfg"
 SYSTEMD_BOOT_CMDLINE = "/etc/kernel/cmdline"
+#: What kernel-install(8) takes where that one is absent; the running command line comes after it.
+VENDOR_CMDLINE = "/usr/lib/kernel/cmdline"
 #: Behind 99-*.conf, or an administrator's older value comes back with every boot.
 SYSCTL_DROP_IN = "/etc/sysctl.d/zz-crashready.conf"
 TMPFILES = "/etc/tmpfiles.d/crashready.conf"
@@ -71,6 +76,7 @@ class Wanted(t.NamedTuple):
     sysctls: t.Mapping[str, str] = DEFAULT_SYSCTLS
     extra_packages: tuple[str, ...] = ()
     boot_loader: bool = True
+    absent: bool = False  #: go back to what was before the role
 
 
 class Desired(t.NamedTuple):
@@ -327,7 +333,7 @@ def _files(wanted: Wanted, desired: Desired, capture: t.Mapping[str, t.Any]) -> 
             contents[GRUB_DROP_IN] = grub_drop_in(desired.crashkernel)
             why[GRUB_DROP_IN] = "the kernel command line reserves crash memory"
         elif loader == "systemd-boot":
-            contents[SYSTEMD_BOOT_CMDLINE] = _systemd_boot_cmdline(capture, desired.crashkernel)
+            contents[SYSTEMD_BOOT_CMDLINE] = systemd_boot_cmdline(capture, desired.crashkernel)
             why[SYSTEMD_BOOT_CMDLINE] = "the kernel command line reserves crash memory"
     seen = capture["files"]
     changes = [
@@ -357,26 +363,27 @@ def _config(desired: Desired, capture: t.Mapping[str, t.Any]) -> list[Change]:
     if before == after:
         return []
     why = "kdump-tools reads its settings there"
-    shown = None if before is None else _masked(before)
+    shown = None if before is None else masked(before)
     # The file may hold a password: a mode that the administrator narrowed stays.
     data = {"text": after, "mode": seen["mode"] if seen else 0o644}
-    return [Change("file", CONFIG, shown, _masked(after), why, data)]
+    return [Change("file", CONFIG, shown, masked(after), why, data)]
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """The text without the password that this file may hold in clear."""
     return re.sub(r"(?m)^(.*\bFTP_PASSWORD=).*$", r"\1(hidden)", text)
 
 
-def _systemd_boot_cmdline(capture: t.Mapping[str, t.Any], crashkernel: str) -> str:
-    """/etc/kernel/cmdline; where it is absent kernel-install takes the running command line, so do we.
+def systemd_boot_cmdline(capture: t.Mapping[str, t.Any], crashkernel: str) -> str:
+    """/etc/kernel/cmdline, made of what kernel-install(8) would take: that file, the vendor's, the running line.
 
-    Words that were meant for one boot alone do not become a habit that way.
+    Words that were meant for one boot alone do not become a habit by way of the last.
     """
     seen = capture["files"].get(SYSTEMD_BOOT_CMDLINE)
-    base = seen["text"] if seen else capture["cmdline"]["text"] or ""
+    written = seen["text"] if seen else capture["vendor_cmdline"]
+    base = capture["cmdline"]["text"] or "" if written is None else written
+    once = ("single", "emergency", "rescue", "init", "systemd.unit", "S", "1") if written is None else ()
     line = " ".join(base.split())
-    once = () if seen else ("single", "emergency", "rescue", "init", "systemd.unit", "S", "1")
     for parameter in ("crashkernel", "BOOT_IMAGE", "initrd", *once):
         line = kernel_cmdline.remove(line, parameter)
     return "{0} crashkernel={1}\n".format(line.strip(), crashkernel).lstrip()
@@ -478,7 +485,15 @@ def _loaded_as_wanted(desired: Desired, capture: t.Mapping[str, t.Any]) -> bool:
 # \Z, not $: that one also matches before a line feed at the end.
 _FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+){2,8}\Z")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}\Z")
-_SYSCTL = re.compile(r"(?:kernel|vm)\.[a-z0-9_]{1,64}\Z")
+SYSCTL_NAME = re.compile(r"(?:kernel|vm)\.[a-z0-9_]{1,64}\Z")
+
+
+def checked_folder(path: str) -> str:
+    """The path of a crash folder, which ends up in shell files and becomes root's alone. Raises CoreError."""
+    if not _FOLDER.match(path) or ".." in path:
+        message = "crash_folder {0!r}: expected a path of plain names such as /var/crash; it becomes root's alone"
+        raise CoreError(message.format(path[:200]))
+    return path
 
 
 def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
@@ -489,9 +504,7 @@ def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
     """
     if params["crashkernel"] != "auto":
         parse_crashkernel(params["crashkernel"])
-    if not _FOLDER.match(params["crash_folder"]) or ".." in params["crash_folder"]:
-        message = "crash_folder {0!r}: expected a path of plain names such as /var/crash; it becomes root's alone"
-        raise CoreError(message.format(params["crash_folder"]))
+    checked_folder(params["crash_folder"])
     for key in ("capture_blocked_drivers", "extra_packages"):
         for word in params[key] or ():
             if not _WORD.match(word):
@@ -512,6 +525,7 @@ def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
         sysctls=_wanted_sysctls(params["sysctls"]),
         extra_packages=tuple(params["extra_packages"]),
         boot_loader=params["manage_boot_loader"],
+        absent=params["state"] == "absent",
     )
 
 
@@ -527,7 +541,7 @@ def _wanted_sysctls(given: t.Mapping[str, t.Any] | None) -> dict[str, str]:
     if given is None:
         return dict(DEFAULT_SYSCTLS)
     for name, value in given.items():
-        if not _SYSCTL.match(name):
+        if not SYSCTL_NAME.match(name):
             raise CoreError("sysctls: {0!r} is not a setting of kernel. or vm.".format(str(name)[:80]))
         if not re.match(r"-?\d{1,10}\Z", str(value)):
             raise CoreError("sysctls: {0} is {1!r}, expected a number".format(name, str(value)[:40]))

@@ -12,7 +12,7 @@ from .plan import Change
 from .problems import Problem, find_problems
 from .text import human_bytes
 
-__all__ = ["find_blockers", "needs_dry_run"]
+__all__ = ["find_blockers", "find_removal_blockers", "needs_dry_run"]
 
 MIB = 1024 * 1024
 
@@ -49,6 +49,23 @@ def find_blockers(
         *_space(preflight, changes),
         *_grub(preflight),
     ]
+
+
+def find_removal_blockers(preflight: Seen, refused: str | None, changes: t.Sequence[Change]) -> list[Problem]:
+    """Reasons to leave a host with the role's changes; `refused` says why its record is not believed."""
+    found = [*_release(preflight["os"]), *_root(preflight), *_kernels(preflight, changes)]
+    found += [*_dpkg(preflight, changes), *_removal_space(preflight, changes), *_grub(preflight)]
+    if refused:
+        message = "the record of what was before the role cannot be used: {0}".format(refused)
+        remedy = "look at it; without it (move it away) Debian's shipped values are taken and packages stay"
+        found.append(Problem("record", "error", None, message, remedy))
+    return found
+
+
+def _removal_space(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
+    """Purging frees what it needs, but a menu of the boot loader that is cut short does not boot."""
+    if needs_dry_run(changes):
+        yield from _short(preflight, {"/boot": BOOT_BYTES, "/etc": MIB})
 
 
 def _release(seen: Seen) -> t.Iterator[Problem]:
@@ -143,6 +160,10 @@ def _space(preflight: Seen, changes: t.Sequence[Change]) -> t.Iterator[Problem]:
         wanted["/boot"] = BOOT_BYTES + preflight["initrd_bytes"] * 11 // 10
     if changes:
         wanted["/etc"] = MIB
+    yield from _short(preflight, wanted)
+
+
+def _short(preflight: Seen, wanted: t.Mapping[str, int]) -> t.Iterator[Problem]:
     for path, needed in wanted.items():
         free = preflight["free_bytes"][path]
         if free is not None and free < needed:

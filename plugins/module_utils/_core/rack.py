@@ -11,7 +11,7 @@ import typing as t
 from .errors import CoreError
 from .text import clean, human_bytes
 
-__all__ = ["Row", "host_list", "judge_host", "next_command", "render_table", "why_not_armed"]
+__all__ = ["Row", "host_list", "judge_host", "next_command", "render_blocks", "render_table", "why_not_armed"]
 
 #: Version of the shape of a written report.
 SCHEMA = 1
@@ -23,8 +23,8 @@ class Row(t.NamedTuple):
     """Where one host stands. Texts are fit for a terminal."""
 
     host: str
-    #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable"; in check mode also
-    #: "would change"
+    #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable", "removed" (kdump_state:
+    #: absent); in check mode also "would change"
     state: str
     nics: tuple[str, ...]
     kernel: str
@@ -47,7 +47,7 @@ def host_list(value: t.Any) -> list[str]:
 
 def why_not_armed(result: t.Mapping[str, t.Any]) -> str:
     """What stands against the next dump in a result of the module `kdump`; empty where nothing does."""
-    if not result["applicable"]:
+    if not result["applicable"] or result.get("state") == "absent":
         return ""
     errors = [problem for problem in result["problems"] if problem["severity"] == "error"]
     if result["armed"] is True and not errors:
@@ -62,7 +62,8 @@ def judge_host(name: str, seen: t.Mapping[str, t.Any], check_mode: bool) -> Row:
     """Make the row of one host.
 
     `seen` has `facts` (the crashready facts or None), `result` (of the module kdump,
-    or None), `failure` (a message or None) and `unreachable` (bool).
+    or None), `failure` (a message or None), `unreachable` (bool), and where it was asked
+    for `verdict` (a host of pairing_verdict) and `pin` (a result of the module kernel_pin).
     """
     facts, result = seen.get("facts") or {}, seen.get("result")
     capture = (result or {}).get("capture") or facts.get("capture") or {}
@@ -76,7 +77,7 @@ def judge_host(name: str, seen: t.Mapping[str, t.Any], check_mode: bool) -> Row:
         # What was seen before a failure is not what is.
         armed="?" if lost else {True: "yes", False: "no", None: "?"}[capture.get("armed")],
         reserved="?" if lost or capture.get("reserved_bytes") is None else human_bytes(capture["reserved_bytes"]),
-        problems=tuple(clean(problem, 400) for problem in problems),
+        problems=tuple(clean(problem, 400) for problem in [*problems, *_pairing(seen)]),
         remedy=clean(remedy, 300),
     )
 
@@ -92,14 +93,32 @@ def _state(
         return "failed", ["the host was not reached by this run"], "run again"
     if check_mode and result["changes"]:
         return "would change", [change["name"] for change in result["changes"]], ""
+    if result.get("state") == "absent":
+        return "removed", [*result["kept"], *result["reboot_reasons"]], ""
     if not result["applicable"]:
         return "not applicable", [str(result["capture"].get("applicable_reason"))], ""
     if result["reboot_required"]:
         return "pending reboot", list(result["reboot_reasons"]), ""
+    pin = seen.get("pin") or {}
+    if pin.get("phase") in ("staged", "armed"):
+        waits = "the kernel {0} {1} waits for its trial boot".format(pin.get("package"), pin.get("version"))
+        return "pending reboot", [waits], ""
     why = why_not_armed(result)
     if why:
         return "not armed", [why], ""
     return "armed", [p["message"] for p in result["problems"]], ""
+
+
+def _pairing(seen: t.Mapping[str, t.Any]) -> list[str]:
+    """What is known against the NICs of a host, and what mends it, unless the kernel that does runs by now."""
+    verdict, pin = seen.get("verdict") or {}, seen.get("pin") or {}
+    if verdict.get("verdict") != "bad" or pin.get("phase") == "committed":
+        return []
+    remedy = verdict.get("remedy") or {}
+    lines = ["bad pairing: {0}".format(verdict.get("says")), "remedy: {0}".format(remedy.get("says"))]
+    if remedy.get("choice") and not pin:
+        lines.append("to have it: -e backports_kernel_enabled=true, or backports_kernel_enabled: true in the inventory")
+    return lines
 
 
 def _nic(nic: t.Mapping[str, t.Any]) -> str:
@@ -131,6 +150,18 @@ def render_table(rows: t.Sequence[Row], width: int = 72) -> str:
     return "\n".join(out)
 
 
+def render_blocks(rows: t.Sequence[Row], width: int) -> str:
+    """The same for a terminal that the table does not fit into: one block of lines a host, wrapped at `width`."""
+    width = max(width, 24)
+    out = []
+    for row in rows:
+        facts = "kernel {0}, armed {1}, reserved {2}".format(row.kernel, row.armed, row.reserved)
+        lines = [facts, *(row.nics or ("no NIC seen",)), *("- " + problem for problem in row.problems)]
+        out.append("\n".join(_wrap("{0}: {1}".format(row.host, row.state), width)))
+        out += ["  " + part for line in lines for part in _wrap(line, width - 2)]
+    return "\n".join(out)
+
+
 def _wrap(text: str, width: int) -> list[str]:
     lines, line = [], ""
     for word in text.split(" "):
@@ -146,9 +177,9 @@ def next_command(rows: t.Sequence[Row], command: str) -> str:
     """What to run next, in one line; empty where nothing is left. `command` is the command of this run."""
     pending = [row.host for row in rows if row.state == "pending reboot"]
     others = [row.host for row in rows if row.state in UNFINISHED and row.state != "pending reboot"]
-    if others:
-        return "mend what is listed, then: {0}".format(command)
     if pending:
         quoted = ", ".join('"{0}"'.format(name) for name in pending)
-        return "{0} -e '{{\"crashready_yes_reboot\": [{1}]}}'".format(command, quoted)
-    return ""
+        command = "{0} -e '{{\"crashready_yes_reboot\": [{1}]}}'".format(command, quoted)
+    if others:
+        return "mend what is listed, then: {0}".format(command)
+    return command if pending else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 import typing as t
 
-from .._core import bls, grub
+from .._core import bls, grub, shellconf
 from .._core.errors import ParseError
 from .._core.text import clean
 from .base import Host, Unreadable
@@ -37,8 +37,9 @@ def collect_boot(host: Host) -> Facts:
 
     - `loader`: "grub", "systemd-boot", "none", or None with the reason in `unread["boot_loader"]`
     - `entries`: those that boot a Linux kernel, in menu order: {title, id, release, kernel, cmdline, initrds,
-      generated}. `cmdline` is a text; `release` is None where the kernel's file name does not tell it; `generated` is
-      true for what grub-mkconfig or kernel-install wrote and will write again
+      generated, foreign}. `cmdline` is a text; `release` is None where the kernel's file name does not tell it;
+      `generated` is true for what grub-mkconfig or this host's kernel-install wrote and will write again, `foreign` for
+      what says that it is another system's (machine-id)
     - `next`: {index (into `entries`), entry (title), release, once, reason}; None with a reason where only the boot
       loader can decide
     """
@@ -148,6 +149,7 @@ def _grub_entry(host: Host, entry: grub.MenuEntry) -> Facts:
         "cmdline": entry.cmdline,
         "initrds": list(entry.initrds),
         "generated": entry.section.startswith(("10_linux", "20_linux_xen")),
+        "foreign": False,
     }
 
 
@@ -171,20 +173,25 @@ def _release(host: Host, kernel: str) -> str | None:
 
 def _add_systemd_boot(host: Host, facts: Facts) -> None:
     entries: list[bls.LoaderEntry] = []
-    images: set[str] = set()
     pattern: str | None = None
     for mount in ESP_MOUNTS:
         entries += _type1(host, mount, facts["unread"])
-        for entry in _type2(host, mount, facts["unread"]):
-            entries.append(entry)
-            images.add(entry.id)
+        entries += _type2(host, mount, facts["unread"])
         pattern = pattern or _default_pattern(host, mount)
     if not entries and "boot_entries" in facts["unread"]:
         return
     facts["unread"].pop("boot_entries", None)
     ordered = bls.sort_entries({entry.id: entry for entry in reversed(entries)}.values())
     shown = [entry for entry in ordered if entry.kernel]
-    facts["entries"] = [_bls_entry(host, entry, entry.id in images) for entry in shown]
+    machine_id, tokens = _own_names(host)
+    facts["entries"] = [
+        {
+            **_bls_entry(host, entry),
+            "generated": bls.is_generated(entry, machine_id, tokens),
+            "foreign": bool(machine_id and entry.machine_id and entry.machine_id != machine_id),
+        }
+        for entry in shown
+    ]
     found, once, reason = bls.choose_default(
         ordered,
         once=efi_text(host, "LoaderEntryOneShot"),
@@ -248,7 +255,27 @@ def _default_pattern(host: Host, mount: str) -> str | None:
         return None
 
 
-def _bls_entry(host: Host, entry: bls.LoaderEntry, unified: bool) -> Facts:
+def _own_names(host: Host) -> tuple[str | None, list[str]]:
+    """The machine id, and what kernel-install may name this host's entries after: kernel-install(8), --entry-token."""
+    found: dict[str, str] = {}
+    for path in ("/etc/kernel/entry-token", "/etc/machine-id"):
+        try:
+            found[path] = clean(host.read_line(path), 128)
+        except Unreadable:
+            continue
+    machine_id = found.get("/etc/machine-id") or None
+    if found.get("/etc/kernel/entry-token"):
+        return machine_id, [found["/etc/kernel/entry-token"]]
+    names = []
+    try:
+        release = shellconf.parse_shellconf(host.read("/etc/os-release", 64 * 1024)).values
+        names = [release.get("IMAGE_ID"), release.get("ID")]
+    except (ParseError, Unreadable):
+        pass
+    return machine_id, [token for token in (machine_id, *names) if token] if machine_id else []
+
+
+def _bls_entry(host: Host, entry: bls.LoaderEntry) -> Facts:
     return {
         "title": entry.title,
         "id": entry.id,
@@ -256,6 +283,4 @@ def _bls_entry(host: Host, entry: bls.LoaderEntry, unified: bool) -> Facts:
         "kernel": entry.kernel,
         "cmdline": entry.cmdline,
         "initrds": list(entry.initrds),
-        # kernel-install names what it writes after the kernel: <token>-<release>
-        "generated": bool(entry.version) and entry.version in entry.id,
     }

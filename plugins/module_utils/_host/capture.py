@@ -11,13 +11,14 @@ import re
 import typing as t
 
 from .._core import cmdline as kernel_cmdline
-from .._core import kdump, shellconf
+from .._core import drillrecord, kdump, shellconf
 from .._core.errors import CoreError
 from .._core.makedumpfile import Reading, budget, reads
 from .._core.problems import find_problems
 from .._core.text import clean
 from .base import Host, Unreadable, look
 from .bootentries import collect_boot
+from .drill import read_proof
 from .packages import installed_packages
 from .storage import collect_storage, nic_modules
 
@@ -107,6 +108,7 @@ def see_capture(
         "cmdline": _cmdline(host, unread),
         "config": config,
         "files": files,
+        "vendor_cmdline": _text(host, kdump.VENDOR_CMDLINE, unread),
         "folder": _folder(host, folder, unread),
         "packages": _packages(host, unread),
         "makedumpfile_to_come": _MAKEDUMPFILE_OF_RELEASE.get(collect_os(host)["codename"] or ""),
@@ -126,7 +128,18 @@ def see_capture(
     seen["loaded"] = _loaded(host, folder, seen)
     _judge_size(seen)
     seen["space"] = _space(host, folder, seen)
+    seen["standing"] = _standing(host, kernel, seen)
     return seen
+
+
+def _standing(host: Host, kernel: t.Mapping[str, t.Any], seen: Seen) -> drillrecord.Standing:
+    """Whether the last drill still proves this capture."""
+    if not seen["applicable"]:
+        return drillrecord.Standing(None, seen["applicable_reason"])
+    proof, unread = read_proof(host)
+    if unread:
+        return drillrecord.Standing(None, unread)
+    return drillrecord.proven_now(drillrecord.identity_of(kernel, seen), proof)
 
 
 def _applicable(host: Host) -> Seen:
@@ -178,6 +191,11 @@ def _file(host: Host, path: str, unread: dict[str, str]) -> Seen | None:
         "uid": status.uid,
         "mtime": status.mtime,
     }
+
+
+def _text(host: Host, path: str, unread: dict[str, str]) -> str | None:
+    found = _file(host, path, unread)
+    return found["text"] if found else None
 
 
 # What kdump-tools, and we, put into the crash folder.
@@ -330,6 +348,8 @@ def _boot(host: Host, unread: dict[str, str]) -> Seen:
             "is_next": next_index is not None and index == next_index,
         }
         for index, entry in enumerate(boot["entries"])
+        # Another system on the same ESP matters only where it boots next.
+        if not entry["foreign"] or index == next_index
     ]
     return {"loader": boot["loader"], "entries": entries}
 
@@ -393,6 +413,7 @@ def facts_of(seen: Seen) -> Seen:
     """What facts show of a capture state: digests in place of texts, problems with remedies."""
     config = dict(seen["config"])
     reading: Reading = seen["reading"]
+    standing: drillrecord.Standing = seen["standing"]
     if not seen["applicable"]:
         seen = {**seen, "armed": None, "reserved_bytes": None}
         seen["unread"] = {**seen["unread"], "armed": seen["applicable_reason"]}
@@ -426,6 +447,7 @@ def facts_of(seen: Seen) -> Seen:
         "folder": seen["folder"],
         "space": seen["space"],
         "problems": [problem._asdict() for problem in find_problems(seen)],
-        "proven": None,
-        "unread": {**seen["unread"], "proven": "no drill is recorded on this host"},
+        "proven": standing.proven,
+        # The reason stands here for false as well: what lapsed, or why the last drill was none.
+        "unread": {**seen["unread"], **({} if standing.proven else {"proven": standing.reason})},
     }

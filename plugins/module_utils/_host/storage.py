@@ -154,12 +154,12 @@ def _network_parts(host: Host, mount: _Mount) -> list[tuple[str, str | None]] | 
 def _disks(host: Host, mount: _Mount) -> list[str]:
     """sysfs paths of the real disks below a mount, through dm and md."""
     start = host.realpath("/sys/dev/block/" + mount.device)
+    todo = [start]
     if not host.exists(start) and mount.source.startswith("/dev/"):
         # btrfs mounts have an anonymous device number; the source names a member.
-        source = host.realpath(mount.source)
-        start = host.realpath("/sys/class/block/" + source.rsplit("/", 1)[-1])
+        name = host.realpath(mount.source).rsplit("/", 1)[-1]
+        todo = [host.realpath("/sys/class/block/" + member) for member in _btrfs_members(host, name)]
     found: list[str] = []
-    todo = [start]
     seen: set[str] = set()
     while todo and len(seen) < 256:
         path = todo.pop()
@@ -178,6 +178,19 @@ def _disks(host: Host, mount: _Mount) -> list[str]:
         if not below and host.exists(path):
             found.append(path)
     return found
+
+
+def _btrfs_members(host: Host, name: str) -> list[str]:
+    """Every device of the btrfs that has this one: /sys/fs/btrfs/UUID/devices links each (kernel fs/btrfs/sysfs.c)."""
+    try:
+        for uuid in host.listdir("/sys/fs/btrfs"):
+            folder = "/sys/fs/btrfs/{0}/devices".format(uuid)
+            members = host.listdir(folder) if host.exists(folder) else []
+            if name in members:
+                return members
+    except Unreadable:
+        pass
+    return [name]
 
 
 def _iscsi_target(host: Host, device: str) -> str | None:

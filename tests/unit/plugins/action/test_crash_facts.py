@@ -32,6 +32,9 @@ def run(monkeypatch: pytest.MonkeyPatch, outcome: t.Any) -> dict[str, t.Any]:
     [
         ({"msg": "The module interpreter '/usr/bin/python3' was not found.", "rc": 127}, "has no Python"),
         ({"msg": "x", "module_stdout": "/bin/sh: 1: /usr/bin/python3: not found\r\n", "rc": 127}, "has no Python"),
+        # a shim of pyenv that ansible's discovery took for an interpreter
+        ({"msg": "x", "module_stderr": "pyenv: python3.13: command not found\n\nThe `python3.13'"}, "has no Python"),
+        ({"msg": "x", "module_stderr": "/bin/sh: 1: sudo: not found\n", "rc": 127}, "no program to become root with"),
         (
             {"msg": "x", "module_stderr": "ansible-core requires a minimum of Python version 3.8. Current: 3.7.3"},
             "too old",

@@ -121,3 +121,44 @@ def test_a_large_file_takes_no_time() -> None:
     assert len(found) == 3
     assert len(dpkg.unfinished(text)) == 2
     assert time.perf_counter() - start < 1
+
+
+def status(*packages: tuple[str, str]) -> str:
+    text = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n{1}\n"
+    return "".join(text.format(name, fields) for name, fields in packages)
+
+
+TOOLS = (
+    ("kdump-tools", "Depends: kexec-tools, busybox | busybox-static, ucf (>= 1.0), debconf (>= 0.5) | debconf-2.0\n"),
+    ("kexec-tools", "Pre-Depends: libz:any\n"),
+    ("busybox", ""),
+    ("ucf", "Depends: sensible-utils\n"),
+    ("sensible-utils", ""),
+    ("libz", "Provides: zlib (= 1), z-virtual\n"),
+    ("debconf", "Provides: debconf-2.0\n"),
+)
+
+
+@pytest.mark.parametrize(
+    ("others", "kept"),
+    [
+        ((), {}),
+        ((("grub", "Depends: ucf\n"),), {"ucf": "grub", "sensible-utils": "ucf"}),
+        ((("x", "Depends: busybox | busybox-static\n"),), {"busybox": "x"}),
+        # another alternative stays
+        ((("x", "Depends: busybox | busybox-static\n"), ("busybox-static", "")), {}),
+        # by a name that it provides
+        ((("x", "Pre-Depends: z-virtual\n"),), {"libz": "x"}),
+        ((("x", "Recommends: ucf\nSuggests: ucf\n"),), {}),
+    ],
+)
+def test_removable_takes_nothing_along(others: tuple[tuple[str, str], ...], kept: dict[str, str]) -> None:
+    names = ["kdump-tools", "kexec-tools", "busybox", "ucf", "sensible-utils", "libz", "not-there"]
+    going, needed = dpkg.removable(status(*TOOLS, *others), names)
+    assert needed == kept
+    assert going == sorted(set(names) - {"not-there"} - set(kept))
+
+
+def test_removable_takes_what_was_removed_and_left_its_files() -> None:
+    text = status(*TOOLS) + "Package: old\nStatus: deinstall ok config-files\nVersion: 1\nDepends: busybox\n\n"
+    assert dpkg.removable(text, ["old", "busybox", "kdump-tools"]) == (["busybox", "kdump-tools", "old"], {})

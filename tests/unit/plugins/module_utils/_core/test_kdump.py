@@ -211,6 +211,17 @@ def test_kernel_parameters_of_one_boot_do_not_stay() -> None:
     assert change.after == "root=UUID=0 single crashkernel=256M\n", "what the administrator wrote stays"
 
 
+def test_vendor_s_command_line_comes_before_the_running_one() -> None:
+    """kernel-install(8): /etc/kernel/cmdline, /usr/lib/kernel/cmdline, /proc/cmdline. Only the last is of one boot."""
+    boot = {"loader": "systemd-boot", "entries": FRESH["boot"]["entries"]}
+    seen = fresh(
+        boot=boot, vendor_cmdline="root=UUID=1 single crashkernel=1M\n", cmdline={"text": "x", "crashkernel": []}
+    )
+    assert kdump.systemd_boot_cmdline(seen, "256M") == "root=UUID=1 single crashkernel=256M\n"
+    seen["files"]["/etc/kernel/cmdline"] = {"text": "root=UUID=2\n", "mode": 0o644, "uid": 0}
+    assert kdump.systemd_boot_cmdline(seen, "256M") == "root=UUID=2 crashkernel=256M\n"
+
+
 def test_narrow_mode_of_the_settings_stays() -> None:
     seen = fresh(files={kdump.CONFIG: {"text": "", "mode": 0o600, "uid": 0}})
     changes = kdump.plan(kdump.Wanted(), desired(seen), seen, KERNEL)
@@ -270,6 +281,7 @@ def test_drop_in_works_where_the_variable_is_not_set() -> None:
 # --- the wish ---------------------------------------------------------------------
 
 PARAMETERS: dict[str, t.Any] = {
+    "state": "present",
     "crashkernel": "auto",
     "crash_folder": "/var/crash",
     "dump_level": None,

@@ -10,7 +10,11 @@ import typing as t
 
 import pytest
 from ansible_collections.rackops.crashready.plugins.module_utils._core.plan import Change
-from ansible_collections.rackops.crashready.plugins.module_utils._core.preflight import find_blockers, needs_dry_run
+from ansible_collections.rackops.crashready.plugins.module_utils._core.preflight import (
+    find_blockers,
+    find_removal_blockers,
+    needs_dry_run,
+)
 
 from ....seen import armed
 
@@ -156,3 +160,37 @@ def test_dry_run_where_grub_will_be_generated() -> None:
     assert needs_dry_run([GRUB])
     assert needs_dry_run([Change("file", "/etc/default/grub.d/zz-crashready.cfg", None, "", "")])
     assert not needs_dry_run([FILE, LOAD])
+
+
+# --- going back ---------------------------------------------------------------------
+
+GOES = Change("package", "kdump-tools", "installed", None, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "changes", "expected"),
+    [
+        ({}, [GOES, GRUB, FILE], []),
+        # a full /var is no reason against removing, and a host where nothing is to be done is not asked for room
+        ({"free_bytes": {"/boot": 500 * MIB, "/var": 0, "/etc": 500 * MIB}}, [GOES, GRUB], []),
+        ({"free_bytes": {"/boot": 0, "/var": 0, "/etc": 0}}, [], []),
+        ({"free_bytes": {"/boot": MIB, "/var": 0, "/etc": 500 * MIB}}, [GRUB], ["space"]),
+        ({"euid": 1000}, [GRUB], ["root"]),
+        ({"os": {**DEBIAN, "version_id": "11"}}, [GRUB], ["release"]),
+        ({"dpkg_interrupted": "libc6 (unpacked)"}, [GOES], ["dpkg_interrupted"]),
+        ({"dpkg_interrupted": "libc6 (unpacked)"}, [FILE], []),
+        ({"grub_dry_run": {"rc": 1, "entries": 0, "said": "syntax error"}}, [GRUB], ["grub_mkconfig"]),
+        (
+            {"kernels": [{"release": "6.12", "package": "linux-image-6.12", "vmlinuz": True, "initrd": False}]},
+            [GRUB],
+            ["kernel_without_initrd"],
+        ),
+    ],
+)
+def test_what_stands_against_going_back(changed: dict[str, t.Any], changes: list[Change], expected: list[str]) -> None:
+    assert [blocker.id for blocker in find_removal_blockers(preflight(**changed), None, changes)] == expected
+
+
+def test_record_that_is_not_believed_stands_against_it() -> None:
+    (found,) = find_removal_blockers(preflight(), "it is a link", [])
+    assert (found.id, "it is a link" in found.message, bool(found.remedy)) == ("record", True, True)

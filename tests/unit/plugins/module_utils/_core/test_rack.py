@@ -99,6 +99,23 @@ def test_table_has_every_host_and_no_control_character() -> None:
     assert max(map(len, table.splitlines())) < 200
 
 
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_narrow_terminal_gets_blocks_with_all_of_it(width: int) -> None:
+    rows = [
+        rack.judge_host(
+            "store1.example.org", {"facts": FACTS, "result": result(armed=False, problems=[PROBLEM])}, False
+        ),
+        rack.judge_host("bad\x1b[31m", {"unreachable": True, "failure": "no route " + "x " * 90}, False),
+    ]
+    text = rack.render_blocks(rows, width)
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.split())
+    assert "store1.example.org: not armed kernel 6.12.95+deb13-amd64, armed yes, reserved 256 MiB" in words
+    assert "eth0 8086:10fb ixgbe fw 0x61c10001" in words
+    assert "no capture kernel is loaded. Next: reboot" in words
+    assert "\x1b" not in text
+
+
 def test_next_command_asks_for_the_reboots_that_are_left() -> None:
     pending = rack.judge_host("a", {"result": result(armed=False, reboot_required=True)}, False)
     failed = rack.judge_host("b", {"failure": "x"}, False)
@@ -106,7 +123,18 @@ def test_next_command_asks_for_the_reboots_that_are_left() -> None:
     command = "ansible-playbook harden-crash.yml -i rack"
     assert rack.next_command([good], command) == ""
     assert rack.next_command([good, pending], command) == command + ' -e \'{"crashready_yes_reboot": ["a"]}\''
-    assert rack.next_command([pending, failed], command) == "mend what is listed, then: " + command
+    left = command + ' -e \'{"crashready_yes_reboot": ["a"]}\''
+    assert rack.next_command([pending, failed], command) == "mend what is listed, then: " + left
+    assert rack.next_command([good, failed], command) == "mend what is listed, then: " + command
+
+
+def test_host_that_gave_its_capture_up_is_shown_and_is_no_failure() -> None:
+    seen = {"result": result(armed=False, reboot_required=True, state="absent", kept=["a package"])}
+    row = rack.judge_host("a", seen, False)
+    assert row.state == "removed"
+    assert row.state not in rack.UNFINISHED
+    assert row.problems[0] == "a package"
+    assert rack.why_not_armed(seen["result"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_custom_entries_and_hand_written_ones() -> None:
         "cmdline": "ro crashkernel=1G",
         "initrds": [],
         "generated": False,
+        "foreign": False,
     }
     # The script takes custom.cfg in under a test that only GRUB makes, but the file is there: the test holds.
     assert found["next"]["index"] == 5
@@ -157,6 +158,38 @@ def test_systemd_boot(mount: str) -> None:
         ("6.12.117+deb13-amd64", "root=UUID=1 ro crashkernel=256M", True),
     ]
     assert (found["next"]["index"], found["next"]["once"]) == (0, False)
+
+
+MINE, OTHER = "0123" * 8, "4567" * 8
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "machine_id", "expected"),
+    [
+        ({}, MINE, MINE, (True, False)),
+        ({}, OTHER, OTHER, (False, True)),
+        # the other system has a token of its own and says nothing of its machine id
+        ({}, "fedora", None, (False, False)),
+        ({"/etc/kernel/entry-token": "rack7\n"}, "rack7", None, (True, False)),
+        ({"/etc/kernel/entry-token": "rack7\n"}, MINE, MINE, (False, False)),
+        # kernel-install falls back to the names of the system
+        ({"/etc/os-release": "ID=debian\n"}, "debian", None, (True, False)),
+        # two systems of one name: the machine id tells them apart
+        ({"/etc/os-release": "ID=debian\n"}, "debian", OTHER, (False, True)),
+        # the version is no more than part of the name
+        ({}, MINE + "-x", MINE, (False, False)),
+    ],
+)
+def test_entries_of_another_system_on_the_same_esp(
+    more: dict[str, t.Any], name: str, machine_id: str | None, expected: tuple[bool, bool]
+) -> None:
+    version = "6.12.117+deb13-amd64"
+    text = ENTRY.format(version).replace(
+        "machine-id 0123\n", "machine-id {0}\n".format(machine_id) if machine_id else ""
+    )
+    path = "/boot/loader/entries/{0}-{1}.conf".format(name, version)
+    found = collect({path: text, "/etc/machine-id": MINE + "\n", **more})
+    assert [(entry["generated"], entry["foreign"]) for entry in found["entries"]] == [expected]
 
 
 def test_efi_variables_choose() -> None:

@@ -120,6 +120,27 @@ def test_filesystems(mount: str, expected: tuple[bool | None, list[str] | None])
     assert seen(files) == expected
 
 
+def test_every_member_of_a_btrfs_is_followed() -> None:
+    """The mount names one member; a mirror's other half may lie across the network."""
+    uuid = "/sys/fs/btrfs/b10b02a5-f9de-4276-b9e8-2bfd09a578a8/devices/"
+    files = {
+        **LOCAL,
+        **disk("8:16", ISCSI),
+        "/sys/class/block/sda1": {"link": SDA + "/sda1"},
+        "/sys/class/iscsi_connection/connection1:0/address": "10.0.0.9\n",
+        "/dev/sda1": "",
+        "/proc/self/mountinfo": root("0:31", "/dev/sda1", "btrfs"),
+        "/sys/fs/btrfs/features/raid1c34": "0\n",
+        uuid + "sda1": {"link": SDA + "/sda1"},
+    }
+    assert seen(files) == (False, [])
+    files[uuid + "sdb"] = {"link": ISCSI}
+    assert seen(files) == (True, ["ixgbe"])
+    # Another btrfs of the host is not asked about.
+    files["/sys/fs/btrfs/00000000-0000-4000-8000-000000000000/devices/sdb"] = files.pop(uuid + "sdb")
+    assert seen(files) == (False, [])
+
+
 def test_crash_folder_alone_on_nfs() -> None:
     mounts = root("8:1", "/dev/sda1") + "30 22 0:40 / /var/crash rw - nfs4 10.0.0.9:/c rw,addr=10.0.0.9\n"
     assert seen({**LOCAL, "/proc/self/mountinfo": mounts}) == (True, ["ixgbe"])
