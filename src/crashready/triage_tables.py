@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""Reads the reviewed tables of the triage: data/triage/*.json of the collection.
+"""Reads the tables of the triage: data/triage/*.json of the collection.
 
 The logic in `_core.oops` takes them as values, since hosts have no such files.
 """

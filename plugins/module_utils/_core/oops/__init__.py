@@ -5,7 +5,7 @@
 """From a kernel log to a crash record: what died, where, who owns it, and a signature to find it again.
 
 `read_log` is the way in. `lines` takes the text apart, `events` finds what happened, `report` and `trace` read one
-event, `tables` holds the reviewed data, `verdict` says where the fault sits, `signature` makes it comparable, and
+event, `tables` holds the data, `verdict` says where the fault sits, `signature` makes it comparable, and
 `record` puts it together. docs/triage.md explains the rules.
 """
 

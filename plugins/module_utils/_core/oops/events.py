@@ -302,6 +302,8 @@ def _same(event: Event, form: _Form) -> bool:
     if event.has_trace or event.ended:
         return False
     pair = (event.kind, form.kind)
+    if event.kind == form.kind and event.header.endswith(" [inline]"):
+        return True  # scripts/decode_stacktrace.sh prints a first line for each inlined function and one for its holder
     if event.kind == "sysrq" and form.grade == FATAL and event.panic:
         return True  # a fault on the way into the crash kernel ends the panic that was asked for; it causes nothing
     if pair == ("warning", "warning"):  # the words of a WARN_ON stand before its own first line

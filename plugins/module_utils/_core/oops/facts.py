@@ -18,7 +18,7 @@ from .tables import normalise
 from .taint import decode_letters
 from .trace import parse_traces
 
-__all__ = ["WARNING", "WARNING_NEW", "read_boot", "read_header", "read_lines"]
+__all__ = ["WARNING", "WARNING_NEW", "arch_of_line", "read_boot", "read_header", "read_lines"]
 
 _MODULES_KEPT = 512
 _CPU = re.compile(r"CPU: (\d{1,5}) (?:UID: \d{1,10} )?PID: (\d{1,10}) Comm: ")
@@ -84,11 +84,21 @@ def _read_fault(text: str, report: Report) -> None:
         if match and report.kind in ("null_deref", "page_fault", "unknown"):
             report.fault_address = hex(int(match.group(1), 16))
     if report.arch is None:
-        report.arch = _arch(text)
+        report.arch = arch_of_line(text)
 
 
-def _arch(text: str) -> str | None:
+# Functions that one architecture alone has; a frame that the unwinder doubts proves it too.
+_X86 = re.compile(
+    r"(?:\[<[^>]{0,40}>\] ?)?(?:\? )?(?:do_syscall_64|entry_SYSCALL_64\w{0,40}|__switch_to_asm|ret_from_fork_asm"
+    r"|asm_(?:sysvec|exc|common)_\w{1,60})\+0x"
+)
+
+
+def arch_of_line(text: str) -> str | None:
+    """The architecture whose kernel alone writes such a line."""
     if text.startswith(("RIP: 0010:", "RSP: 0018:", "RAX: ", "Oops: 00", "FS:  0", "CS:  0010", "mce: ", "R13: ")):
+        return "x86_64"
+    if _X86.match(text):
         return "x86_64"
     # arch/x86 writes "Call Trace:", arch/arm64 "Call trace:".
     return "aarch64" if text.startswith(("pstate: ", "ESR = ", "x29: ", "Mem abort info", "Call trace:")) else None

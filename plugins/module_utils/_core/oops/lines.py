@@ -103,7 +103,10 @@ _DATE_BRACKET = re.compile(
 )
 _CALLER = re.compile(r"\[ {0,8}([TC]\d{1,9})\] ?")
 _LEVEL = re.compile(r"<\d{1,3}>")
-_QUOTE = re.compile(r"(?:[>|] ?){1,4}")
+# On a serial line a later message can begin in the middle of an earlier one's stamp: "[ 17[ 1725.950079] Unable ...".
+_TORN = re.compile(r"\[ {0,8}\d{0,12}\.?\d{0,9}(?=\[ {0,8}\d{1,12}\.\d{1,9}\] )")
+_BARE = re.compile(r"kernel: ?(?=\S)")  # the rest of a journal's line whose date and host somebody cut
+_QUOTE = re.compile(r"(?:[>|] ?){1,12}")  # a long thread of a mailing list quotes many times
 _PSTORE = re.compile(
     r"(?:\S{1,40}:? )?(?:Panic|Oops|Emergency|Restart|Halt|Poweroff|Shutdown|Unknown)#(\d{1,6}) Part(\d{1,6})$"
 )
@@ -177,6 +180,8 @@ def _without_sender(text: str) -> str | None:
 def _strip_stamps(text: str) -> Line:
     """Levels, time stamps and callers in any order, at most six of them."""
     time_s, caller = None, None
+    cut = _BARE.match(text) or _TORN.match(text)
+    text = text[cut.end() :] if cut else text
     for _turn in range(6):
         match = _KERNEL_STAMP.match(text)
         if match:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .events import Event
 from .facts import read_boot, read_header, read_lines
 from .report import Report
@@ -15,10 +17,12 @@ from .trace import parse_traces
 
 __all__ = ["parse_event"]
 
+_BROKEN = re.compile(r"RIP:|WARNING: CPU: \d{1,5} PID: \d{1,10} at")
+
 
 def parse_event(event: Event, tables: Tables) -> Report:
     """Read an event. Never raises: what cannot be read stays None and is named in `missing`."""
-    lines = [event.header, *event.body]
+    lines = _unbroken([event.header, *event.body])
     report = Report(event.kind)
     read_lines(lines, report, event)
     read_header(lines, report, event)
@@ -29,6 +33,17 @@ def parse_event(event: Event, tables: Tables) -> Report:
     report.context = judge_context(report, tables, is_whole(traces, tables), event.caller)
     report.missing = _missing(event, is_whole(traces, tables), report)
     return report
+
+
+def _unbroken(lines: list[str]) -> list[str]:
+    """The lines, with those put together again that a mail program broke before the place that they name."""
+    joined: list[str] = []
+    for text in lines:
+        if joined and _BROKEN.fullmatch(joined[-1].lstrip()):
+            joined[-1] += " " + text.lstrip()
+        else:
+            joined.append(text)
+    return joined
 
 
 def _missing(event: Event, whole: bool, report: Report) -> list[str]:

@@ -14,6 +14,7 @@ import typing as t
 
 from ..text import clean
 from .events import Event, Scanner, pick
+from .facts import arch_of_line
 from .lines import Chunks, kernel_lines
 from .reading import parse_event
 from .report import Report
@@ -96,6 +97,7 @@ def read_chunks(chunks: Chunks, tables: Tables, source: t.Mapping[str, t.Any] | 
     if event is None:
         return _no_crash(scanner, origin)
     report = parse_event(event, tables)
+    report.arch = report.arch or _arch_of_boot(scanner.events, event)
     verdict = judge(report, tables)
     origin["complete"], origin["missing"] = report.complete, report.missing
     return _assemble(event, report, verdict, origin, tables)
@@ -148,6 +150,16 @@ def _assemble(event: Event, report: Report, verdict: Verdict, origin: dict[str, 
     )
     record.unread = _unread(record, report)
     return record
+
+
+def _arch_of_boot(events: t.Sequence[Event], event: Event) -> str | None:
+    """Another event of the same boot may show what this one does not: a machine has one architecture."""
+    for other in events:
+        for text in other.body if other.boot is event.boot else ():
+            arch = arch_of_line(text.lstrip())
+            if arch is not None:
+                return arch
+    return None
 
 
 def _arch_of(release: str | None) -> str | None:

@@ -187,8 +187,6 @@ def _name_function(report: Report, place: Frame | None, before: Registers | None
     frame = place
     if frame is None and (before is None or report.kind not in ("null_deref", "page_fault")):
         frame = report.frames[0] if report.frames else None
-        if report.kind == "hung_task":  # what waits in a lock is what called the lock
-            frame = next((each for each in report.frames if not tables.has_role("waits", each.function)), frame)
     if frame is not None:
         report.function, report.module = clean(normalise(frame.function), 160), frame.module
 

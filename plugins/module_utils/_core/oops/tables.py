@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""The reviewed data of the triage: routines of each driver, rules for names, roles of core functions.
+"""The data of the triage: routines of each driver, rules for names, roles of core functions.
 
 The files are data/triage/*.json; who has them reads them and passes the objects in,
 so that nothing here touches a file. data/triage/README.md has the schema.

@@ -50,7 +50,7 @@ class _Owned(t.NamedTuple):
 
     driver: str
     way: str  #: nic_rx, nic_tx, nic_other or poll
-    sure: bool  #: a reviewed table says so, not a rule over the name
+    sure: bool  #: a table lists it; it is no guess of a rule over the name
 
 
 def judge(report: Report, tables: Tables) -> Verdict:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""The reviewed tables, as they ship."""
+"""The tables, as they ship."""
 
 from __future__ import annotations
 

@@ -48,6 +48,11 @@ TEXT = "BUG: kernel NULL pointer dereference, address: 0000000000000008"
         ("\x1b[31m[  912.000001] \x1b[0m" + TEXT, 912.000001, None),
         ("\x00\x00[  912.000001] " + TEXT, 912.000001, None),
         ("MESSAGE=" + TEXT, None, None),
+        ("kernel: " + TEXT, None, None),
+        ("kernel:[  912.000001] " + TEXT, 912.000001, None),
+        ("> " * 5 + "Jun 22 04:11:29 vch01 kernel: " + TEXT, None, None),
+        ("[  91[  912.000001] " + TEXT, 912.000001, None),
+        ("[ 911.9258[  912.000001] " + TEXT, 912.000001, None),
     ],
 )
 def test_prefixes(raw: str, time_s: float | None, caller: str | None) -> None:

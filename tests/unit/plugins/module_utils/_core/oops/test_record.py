@@ -44,6 +44,52 @@ Modules linked in: i40e(OE) ext4 mbcache [last unloaded: x]
 PANIC = "Kernel panic - not syncing: Fatal exception\n"
 
 
+def test_place_on_a_broken_line(tables: oops.Tables) -> None:
+    """A mail program breaks long lines, also before the name that matters."""
+    head = "WARNING: CPU: 3 PID: 7219 at\nlib/refcount.c:28 one+0x1/0x2\n"
+    record = oops.read_log(head + "Call Trace:\n two+0x1/0x2\n", tables)
+    assert (record.function, record.cpu) == ("one", 3)
+    record = oops.read_log("WARNING: CPU: 3 PID: 7219 at a.c:1 x+0x1/0x2\nRIP:\n0010:one+0x1/0x2 [m]\n", tables)
+    assert (record.function, record.module) == ("one", "m")
+    assert oops.read_log("RIP:\n" * 999, tables).function is None
+
+
+def test_a_first_line_for_each_inlined_function(tables: oops.Tables) -> None:
+    """scripts/decode_stacktrace.sh prints the head twice; both are one event."""
+    place = "WARNING: CPU: 1 PID: 29 at ./a.h:1 "
+    record = oops.read_log(
+        place + "inner a.h:1 [inline]\n" + place + "outer+0x1/0x2 b.c:2\nCPU: 1 PID: 29 Comm: x Not tainted 6.1.0 #1\n"
+        "RIP: 0010:inner a.h:1 [inline]\nRIP: 0010:outer+0x1/0x2 b.c:2\nCall Trace:\n three+0x1/0x2 c.c:3\n",
+        tables,
+    )
+    assert (record.function, record.task, record.followers) == ("outer", "x", 0)
+    assert [frame["function"] for frame in record.frames] == ["outer", "three"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BUG: scheduling while atomic: x/1/0x2\nCall Trace:\n one+0x1/0x2\n ? __switch_to_asm+0x1/0x2\n",
+        "INFO: task a:1 blocked for more than 120 seconds.\nCall Trace:\n one+0x1/0x2\n"
+        "INFO: task b:2 blocked for more than 120 seconds.\nCall Trace:\n two+0x1/0x2\n do_syscall_64+0x1/0x2\n",
+    ],
+    ids=["doubted frame", "another event of the boot"],
+)
+def test_architecture_by_its_functions(text: str, tables: oops.Tables) -> None:
+    assert oops.read_log(text, tables).arch == "x86_64"
+    assert oops.read_log(text.replace("__switch_to_asm", "x").replace("do_syscall_64", "y"), tables).arch is None
+
+
+def test_hung_task_stands_where_it_waits(tables: oops.Tables) -> None:
+    """The function is the place, as with every other kind; the verdict looks past the lock."""
+    record = oops.read_log(
+        "INFO: task a:1 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n"
+        " __mutex_lock+0x1/0x2\n igb_watchdog_task+0x1/0x2 [igb]\n process_one_work+0x1/0x2\n",
+        tables,
+    )
+    assert (record.function, record.path, record.driver) == ("__mutex_lock", "nic_other", "igb")
+
+
 def test_every_field(tables: oops.Tables) -> None:
     record = oops.read_log(FATAL.format(number=1, place="one") + PANIC, tables, {"type": "dmesg"}).to_dict()
     assert set(KEYS) < set(record)

@@ -152,6 +152,12 @@ def test_spoilt_tables_name_the_place(
         oops.tables_from(spoilt)
 
 
+def test_a_star_stands_only_at_the_end(documents: dict[str, t.Any]) -> None:
+    """Anywhere else it would match nothing."""
+    names = [name for listed in documents["core"]["roles"].values() for name in listed]
+    assert [name for name in names if "*" in name[:-1]] == []
+
+
 def test_tables_do_not_contradict(documents: dict[str, t.Any], tables: oops.Tables) -> None:
     """No module is a NIC driver's and not; no core function is a helper and an entry."""
     modules = {module for driver in tables.drivers.values() for module in driver.modules}
