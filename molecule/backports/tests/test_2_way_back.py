@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""A kernel that panics, that nobody can reach, or that loses a NIC: the host is back on the old one by itself."""
+
+from __future__ import annotations
+
+import typing as t
+
+#: Runs in kernels from 7 on alone, so in trials and never in the kernel to come back to.
+UNIT = """[Unit]
+DefaultDependencies=no
+ConditionKernelVersion=>=7
+After={after}
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/sabotage
+[Install]
+WantedBy={wanted}
+"""
+SABOTAGE = "/etc/systemd/system/sabotage.service"
+NETWORK_AWAY = """systemctl mask --runtime --now systemd-networkd.service
+for interface in /sys/class/net/e*; do ip link set "${interface##*/}" down; done"""
+
+
+def sabotage(box: t.Any, command: str, wanted: str, after: str = "") -> None:
+    box.put("/usr/local/sbin/sabotage", "#!/bin/sh\n" + command + "\n")
+    box.put(SABOTAGE, UNIT.format(wanted=wanted, after=after))
+    box.sh("chmod 0644 {0}; systemctl daemon-reload; systemctl enable sabotage.service".format(SABOTAGE))
+
+
+def mend(box: t.Any) -> None:
+    box.sh("systemctl disable sabotage.service; rm -f {0}; systemctl daemon-reload".format(SABOTAGE))
+
+
+def assert_back(box: t.Any, done: t.Any, old: str) -> None:
+    """On the old kernel, armed, with nothing of the trial left, and the play says it."""
+    assert done.rc != 0
+    assert box.sh("uname -r") == old
+    assert box.sh("cat /sys/kernel/kexec_crash_loaded") == "1"
+    assert "next_entry=" not in box.sh("grub-editenv /boot/grub/grubenv list").replace("next_entry=\n", "")
+    assert box.sh("ls /boot/vmlinuz-7* 2>/dev/null; ls /etc/grub.d/42_crashready 2>/dev/null; true") == ""
+    assert "Pin-Priority: -1" in box.sh("cat /etc/apt/preferences.d/crashready-kernel.pref")
+    again = box.pin("arm=true", check=True)
+    assert "was tried on this host and came back" in again["msg"], again
+
+
+def test_panic_before_anything_is_armed(trixie: t.Any) -> None:
+    old = trixie.sh("uname -r")
+    sabotage(trixie, "echo c >/proc/sysrq-trigger", wanted="sysinit.target")
+    try:
+        done = trixie.harden(backports_kernel_enabled=True)
+    finally:
+        mend(trixie)
+    assert "came back by itself and runs {0}".format(old) in done.out.replace("\n", " "), done.out
+    assert "Kernel panic" in trixie.console()
+    assert_back(trixie, done, old)
+    trixie.figure("panicked in its trial and came back by itself")
+    trixie.pin("state=absent")
+
+
+def test_trial_that_nobody_can_reach(trixie: t.Any) -> None:
+    """As a driver without its firmware leaves it: no network. The guard ends it at its deadline."""
+    old = trixie.sh("uname -r")
+    sabotage(trixie, NETWORK_AWAY, wanted="multi-user.target", after="systemd-networkd.service")
+    try:
+        done = trixie.harden(backports_kernel_enabled=True, backports_kernel_deadline_s=420)
+    finally:
+        mend(trixie)
+    text = done.out.replace("\n", " ")
+    assert "came back by itself and runs {0}".format(old) in text, done.out
+    assert "was not confirmed within 420 s" in text
+    assert "was not confirmed within 420 s" in trixie.console()
+    assert_back(trixie, done, old)
+    trixie.figure("without network in its trial; the guard ended it")
+    trixie.pin("state=absent")
+
+
+def test_trial_without_its_card_fails_the_gate(trixie: t.Any) -> None:
+    """Reachable over the other card: the gate sees what is missing, and the host is booted back."""
+    old = trixie.sh("uname -r")
+    sabotage(trixie, "modprobe -r e1000e", wanted="multi-user.target", after="systemd-networkd.service")
+    try:
+        done = trixie.harden(backports_kernel_enabled=True, backports_kernel_gate_wait_s=60)
+    finally:
+        mend(trixie)
+    text = done.out.replace("\n", " ")
+    assert "is gone" in text
+    assert "was booted back and runs {0}".format(old) in text, done.out
+    assert_back(trixie, done, old)
+    trixie.figure("lost its e1000e in the trial; booted back")
+    trixie.pin("state=absent")
