@@ -16,10 +16,11 @@ import os
 import sys
 import typing as t
 
+from . import config
 from .exits import FAILED, USAGE, WELL, ToolError
 from .version import version
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "main", "whole_parser"]
 
 
 class Command(t.NamedTuple):
@@ -34,14 +35,20 @@ class Command(t.NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "facts": Command("crashready.facts", "what this machine's NICs, kernel, crash capture and crashes look like"),
+    "facts": Command("crashready.facts", "NICs, kernel, crash capture and crashes, of this machine or of a rack"),
+    "check": Command("crashready.check", "would the next panic be kept, and does a known bad pairing wait"),
+    "triage": Command("crashready.triage", "from a crash to its culprit, and to every host that waits for the same"),
     "harden": Command("crashready.harden", "arm the crash capture on every host of an inventory"),
+    "drill": Command("crashready.drill", "panic hosts with consent by name, and prove that their dumps can be opened"),
+    "pairings": Command("crashready.pairings", "known bad pairings of NIC, driver, firmware and kernel"),
     "demo": Command(
         "crashready.demo", "a small rack of virtual machines, hardened, one panicked, explained", whole=True
     ),
     "lab": Command("crashready.lab.cli", "start and stop virtual machines of a test rack", whole=True),
     "test": Command("crashready.testing", "run every test of the project, as CI does"),
     "setup": Command("crashready.setup", "prepare this checkout: virtual environment, collection, packages"),
+    "completion": Command("crashready.completion", "completions of this command for bash, zsh or fish"),
+    "manpage": Command("crashready.manpage", "the man page of this command"),
     "version": Command("crashready.version_command", "versions of the command, the collection and what they run on"),
 }
 
@@ -54,7 +61,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, "{0}: {1}\n".format(self.prog, message))
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
+def _parsers(wanted: t.Container[str]) -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the command, and those of its subcommands; only the wanted ones have their options."""
     parser = _Parser(
         prog="crashready",
         description="Makes Debian servers ready for their next kernel crash, and proves it.",
@@ -63,18 +71,39 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version="crashready {0}".format(version()))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    found = {}
     for name, command in COMMANDS.items():
-        subparser = commands.add_parser(name, help=command.about, description=command.about, add_help=not command.whole)
-        if name == chosen and not command.whole:
-            importlib.import_module(command.module).add_arguments(subparser)
-    return parser
+        has_help = not command.whole or name in wanted
+        found[name] = commands.add_parser(name, help=command.about, description=command.about, add_help=has_help)
+        if name in wanted:
+            importlib.import_module(command.module).add_arguments(found[name])
+    return parser, found
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Every command with all its options, for the man page and the completions."""
+    return _parsers(COMMANDS)[0]
+
+
+def _parse(argv: list[str], chosen: str | None) -> argparse.Namespace:
+    """The arguments, with what the configuration file and the environment say of one command."""
+    parser, commands = _parsers({chosen} if chosen else ())
+    if chosen is None:
+        return parser.parse_args(argv)
+    settings = config.read_settings(config.config_path(), COMMANDS, named="CRASHREADY_CONFIG" in os.environ)
+    late = config.apply(commands[chosen], chosen, settings)
+    return config.fill(parser.parse_args(argv), late)
 
 
 def _run(argv: list[str]) -> int:
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     if chosen is not None and COMMANDS[chosen].whole:
         return int(importlib.import_module(COMMANDS[chosen].module).main(argv[1:]))
-    arguments = _parser(chosen).parse_args(argv)
+    try:
+        arguments = _parse(argv, chosen)
+    except config.ConfigError as error:
+        print("crashready: {0}".format(error), file=sys.stderr)
+        return USAGE
     return int(importlib.import_module(COMMANDS[arguments.command].module).run(arguments))
 
 

@@ -2,19 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""`crashready facts`: what the machine that it runs on looks like. No inventory, no root, no judgement.
+"""`crashready facts`: what machines look like, without judgement. This one, or with -i every host of an inventory.
 
-Runs with the standard library of Python 3.9 alone: this module and what it imports must stay so.
+Of this machine it runs with the standard library of Python 3.9 alone: this module and what it imports at its head
+must stay so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import pathlib
 import typing as t
 
 from ._core.text import clean, human_bytes
 from .exits import WELL
+from .inventory_arguments import add_rack_arguments
 
 __all__ = ["add_arguments", "render", "run"]
 
@@ -22,10 +25,10 @@ _Facts = dict[str, t.Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--json` and `--subset`."""
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object with sorted keys, as the module returns it"
-    )
+    """What to collect, how to show it, and whose it is."""
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON object with sorted keys")
+    shown.add_argument("--table", action="store_true", help="for people (the default)")
     from ._host.facts import DEFAULT_SUBSETS, SUBSETS
 
     parser.add_argument(
@@ -37,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ", ".join(SUBSETS), ", ".join(name for name in SUBSETS if name not in DEFAULT_SUBSETS)
         ),
     )
+    parser.add_argument(
+        "--save", metavar="FOLDER", type=pathlib.Path, help="with -i: also write HOST.json for every host into FOLDER"
+    )
+    add_rack_arguments(parser)
 
 
 def _subsets(text: str) -> tuple[str, ...]:
@@ -50,6 +57,10 @@ def _subsets(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts. Nulls are no error: facts judge nothing."""
+    if arguments.inventory and not arguments.local:
+        from .fanout.rack_facts import run_rack
+
+        return run_rack(arguments)
     from ._host.facts import collect_facts
     from ._host.local import LocalHost
 

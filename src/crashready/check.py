@@ -1,0 +1,343 @@
+# Copyright: (c) 2026, The Crashready authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: 2026, The Crashready authors
+"""`crashready check`: would this rack keep its next panic, and does a known bad pairing wait in it?
+
+Facts of an inventory's hosts, of recorded ones, or of this machine; each host is
+armed or not, and each NIC has its verdict. The worst host decides the exit code: 1
+for something bad, before 2 for something unknown, so that a monitor may call it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import socket
+import sys
+import typing as t
+
+from ._core.text import clean
+from .exits import BAD, UNKNOWN, USAGE, WELL, ToolError
+from .inventory_arguments import add_rack_arguments, asked_of
+
+__all__ = ["SCHEMA", "STATES", "Checked", "add_arguments", "capture_state", "check_host", "exit_code", "run"]
+
+#: Version of the shape of `--json`: docs/check.schema.json.
+SCHEMA = 1
+#: Of a host, worst first.
+STATES = ("bad", "unknown", "suspect", "well")
+
+_SUBSETS = ("nics", "kernel", "capture", "crashes")
+_FACTS_LIMIT = 32 * 1024 * 1024
+_RACK_LIMIT = 1024 * 1024 * 1024
+_FILES_LIMIT = 50_000
+
+Facts = dict[str, t.Any]
+
+
+class Checked(t.NamedTuple):
+    """Where one host stands."""
+
+    host: str
+    state: str  #: one of STATES
+    capture: str  #: "armed", "not armed", "unknown" or "not applicable"
+    says: tuple[str, ...]  #: what is bad or unknown, and what to do, a line each
+    judged: dict[str, t.Any] | None  #: of `_core.judge.judge_host`
+    failure: str  #: why there are no facts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose facts, what counts as bad, and how to show it."""
+    parser.add_argument("--json", action="store_true", help="one JSON object with sorted keys")
+    parser.add_argument(
+        "--from",
+        dest="recorded",
+        metavar="PATH",
+        action="append",
+        type=pathlib.Path,
+        help="recorded facts in place of hosts: a folder with HOST.json files or archives of `sos report`, or one such "
+        "file (can be repeated)",
+    )
+    parser.add_argument(
+        "--fail-on", choices=("bad", "suspect"), default="bad", help="count a suspect pairing as bad (default: bad)"
+    )
+    parser.add_argument(
+        "--dir", metavar="FOLDER", action="append", default=[], help="pairing entries of your own, beside the shipped"
+    )
+    parser.add_argument("--waivers", metavar="FILE", help="YAML file with a list of waivers (crashready_waivers)")
+    add_rack_arguments(parser)
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def capture_state(facts: t.Any) -> tuple[str, list[str]]:
+    """Whether a host would keep its next panic, by its facts, and what stands against it.
+
+    "armed" needs a capture kernel that is loaded and no problem that may lose the dump; what was not seen is "unknown".
+    """
+    from ._core.rack import why_not_armed
+
+    capture = facts.get("capture") if isinstance(facts, dict) else None
+    if not isinstance(capture, dict):
+        return "unknown", ["the facts have no capture"]
+    if capture.get("applicable") is False:
+        return "not applicable", []
+    armed = capture.get("armed")
+    if not isinstance(armed, bool):
+        reason = (capture.get("unread") or {}).get("armed") if isinstance(capture.get("unread"), dict) else None
+        return "unknown", ["it was not seen whether it is armed: {0}".format(clean(str(reason or "no reason given")))]
+    problems = [each for each in capture.get("problems") or [] if _is_problem(each)]
+    why = why_not_armed({"applicable": True, "armed": armed, "problems": problems})
+    if why:
+        return "not armed", [clean(why, 600)]
+    return "armed", []
+
+
+def _is_problem(value: t.Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("severity", "message", "remedy"))
+
+
+def check_host(host: str, facts: t.Any, judged: dict[str, t.Any]) -> Checked:
+    """Put the state of the capture and the verdict of the pairings together; the worse one counts."""
+    from ._core.judge import why_bad
+
+    capture, says = capture_state(facts)
+    verdict = str(judged["verdict"])
+    if verdict == "bad":
+        says += why_bad(judged).split("\n")
+    elif verdict in ("unknown", "suspect"):
+        says.append(str(judged["says"]))
+    for each in judged["waivers"]:
+        if each["expired"]:
+            says.append("the waiver of {entry} ended on {until}".format(**each))
+    states = [{"not armed": "bad", "unknown": "unknown"}.get(capture, "well")]
+    states.append(verdict if verdict in STATES else "well")
+    return Checked(host, min(states, key=STATES.index), capture, tuple(clean(line, 600) for line in says), judged, "")
+
+
+def exit_code(checked: t.Iterable[Checked], fail_on: str = "bad") -> int:
+    """The worst host counts; a suspect one only where it was asked for."""
+    states = {each.state for each in checked}
+    if "bad" in states or (fail_on == "suspect" and "suspect" in states):
+        return BAD
+    return UNKNOWN if "unknown" in states or not states else WELL
+
+
+class _Judge:
+    """The database, read once for each set of folders, and the waivers of each host."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._folders = tuple(arguments.dir)
+        self._waivers_file = arguments.waivers
+        self._today = datetime.date.today().isoformat()
+        self._databases: dict[tuple[str, ...], t.Any] = {}
+        self._waivers: dict[tuple[tuple[str, ...], str], list[t.Any]] = {}
+
+    def check(self, host: str, facts: t.Any, variables: t.Mapping[str, t.Any]) -> Checked:
+        """Judge one host. Raises ToolError for entries or waivers that cannot be read."""
+        from ._core.judge import judge_host
+
+        own = variables.get("crashready_pairings_dirs") or ()
+        folders = (*self._folders, *([own] if isinstance(own, str) else [str(each) for each in own]))
+        database = self._database(folders)
+        waivers = self._waivers_of(host, folders, variables.get("crashready_waivers"))
+        return check_host(host, facts, judge_host(facts, database, waivers, host, self._today))
+
+    def _database(self, folders: tuple[str, ...]) -> t.Any:
+        from .pairings import load_database
+
+        if folders not in self._databases:
+            self._databases[folders] = load_database(folders)
+        return self._databases[folders]
+
+    def _waivers_of(self, host: str, folders: tuple[str, ...], told: t.Any) -> list[t.Any]:
+        from ._core.errors import CoreError
+        from ._core.waiver import parse_waivers
+        from .pairings import _waivers as read_waivers
+
+        key = (folders, json.dumps(told, sort_keys=True, default=str))
+        if key not in self._waivers:
+            database = self._database(folders)
+            try:
+                mine = parse_waivers(json.loads(key[1]), database.entries) if told else []
+            except CoreError as exc:
+                raise ToolError("crashready_waivers of {0}: {1}".format(host, exc)) from exc
+            self._waivers[key] = [*read_waivers(self._waivers_file, database), *mine]
+        return self._waivers[key]
+
+
+# --- whose facts -----------------------------------------------------------------------------------------------------
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge and show; the worst host decides the exit code."""
+    if arguments.recorded and arguments.inventory and not arguments.local:
+        print("crashready check: --from and -i are two ways to the same: give one of them", file=sys.stderr)
+        return USAGE
+    judge = _Judge(arguments)
+    if arguments.recorded:
+        checked = [_of_record(judge, *each) for path in arguments.recorded for each in _recorded(path)]
+    elif arguments.inventory and not arguments.local:
+        found = _of_rack(judge, arguments)
+        if found is None:
+            return USAGE
+        checked = found
+    else:
+        checked = [_of_this_machine(judge)]
+    _show(checked, arguments)
+    return exit_code(checked, arguments.fail_on)
+
+
+def _of_this_machine(judge: _Judge) -> Checked:
+    from ._host.facts import collect_facts
+    from ._host.local import LocalHost
+
+    return judge.check(clean(socket.gethostname(), 128), collect_facts(LocalHost(), _SUBSETS), {})
+
+
+def _of_rack(judge: _Judge, arguments: argparse.Namespace) -> list[Checked] | None:
+    from .fanout.rack_facts import ask_rack
+    from .inventory_hosts import JUDGE_VARIABLES, NoHosts, read_rack
+
+    try:
+        rack = read_rack(arguments.inventory, asked_of(arguments, JUDGE_VARIABLES))
+    except NoHosts as exc:
+        print("crashready check: {0}".format(exc), file=sys.stderr)
+        return None
+    outcomes = ask_rack(rack, _SUBSETS, arguments)
+    checked = []
+    for target in rack.targets:
+        outcome = outcomes[target.name]
+        if outcome.cause:
+            checked.append(_without_facts(target.name, "{0}: {1}".format(outcome.cause, outcome.says)))
+        else:
+            checked.append(judge.check(target.name, outcome.facts(), target.variables))
+    return checked
+
+
+def _without_facts(host: str, why: str) -> Checked:
+    return Checked(clean(host, 200), "unknown", "unknown", (clean(why, 600),), None, clean(why, 600))
+
+
+def _of_record(judge: _Judge, host: str, facts: t.Any, failure: str) -> Checked:
+    return _without_facts(host, failure) if failure else judge.check(host, facts, {})
+
+
+def _recorded(path: pathlib.Path) -> t.Iterator[tuple[str, t.Any, str]]:
+    """(host, facts, why there are none) of each host that a path has. Raises ToolError for a path that is none."""
+    if path.is_dir():
+        try:
+            names = sorted(name for name in os.listdir(path) if not name.startswith("."))[:_FILES_LIMIT]
+        except OSError as exc:
+            raise ToolError("{0}: {1}".format(path, exc.strerror)) from exc
+        files = [path / name for name in names if (path / name).is_file() and _is_record(name)]
+        if not files:
+            raise ToolError("{0} has no HOST.json and no archive of `sos report`".format(path))
+    elif path.is_file():
+        files = [path]
+    else:
+        raise ToolError("there is no {0}".format(path))
+    for file in files:
+        yield from _of_file(file)
+
+
+def _is_record(name: str) -> bool:
+    from .sosreport import SUFFIXES
+
+    return name.endswith((".json", *SUFFIXES))
+
+
+def _of_file(path: pathlib.Path) -> t.Iterator[tuple[str, t.Any, str]]:
+    from .sosreport import SUFFIXES, Unusable, facts_of_sosreport
+
+    try:
+        if path.name.endswith(SUFFIXES):
+            yield (*facts_of_sosreport(str(path)), "")
+            return
+        value = _read_json(path)
+    except Unusable as exc:
+        yield path.name, None, "{0}: {1}".format(path, exc)
+        return
+    except (OSError, ValueError, RecursionError) as exc:
+        yield path.name.removesuffix(".json"), None, "{0}: no facts of a host: {1}".format(path, exc)
+        return
+    if isinstance(value, dict) and isinstance(value.get("hosts"), dict):
+        yield from _of_rack_file(value["hosts"])
+        return
+    for key in ("ansible_facts", "crashready"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+    right = isinstance(value, dict) and isinstance(value.get("schema"), int)
+    name = path.name.removesuffix(".json")
+    yield name, value if right else None, "" if right else "{0}: no facts of Crashready".format(path)
+
+
+def _read_json(path: pathlib.Path) -> t.Any:
+    """A file of one host, or what `crashready facts -i ... --json` printed of a whole rack."""
+    with path.open("rb") as stream:
+        data = stream.read(64)
+        limit = _RACK_LIMIT if b'"hosts"' in data else _FACTS_LIMIT
+        data += stream.read(limit)
+    if len(data) > limit:
+        raise ValueError("it has more than {0} bytes".format(limit))
+    return json.loads(data)
+
+
+def _of_rack_file(hosts: dict[str, t.Any]) -> t.Iterator[tuple[str, t.Any, str]]:
+    for name, entry in hosts.items():
+        facts = entry.get("facts") if isinstance(entry, dict) else None
+        failure = entry.get("failure") if isinstance(entry, dict) else None
+        if isinstance(facts, dict):
+            yield name, facts, ""
+        else:
+            says = failure.get("says") if isinstance(failure, dict) else None
+            yield name, None, str(says or "there were no facts of it")
+
+
+# --- showing ---------------------------------------------------------------------------------------------------------
+
+
+def _show(checked: list[Checked], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        hosts = {each.host: _as_json(each) for each in checked}
+        worst = min((each.state for each in checked), key=STATES.index, default="unknown")
+        print(json.dumps({"schema": SCHEMA, "state": worst, "hosts": hosts}, indent=2, sort_keys=True))
+        return
+    _show_table(checked)
+
+
+def _as_json(checked: Checked) -> dict[str, t.Any]:
+    return {
+        "state": checked.state,
+        "capture": checked.capture,
+        "says": list(checked.says),
+        "pairings": checked.judged,
+        "failure": checked.failure or None,
+    }
+
+
+def _show_table(checked: list[Checked]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {"bad": "red", "unknown": "yellow", "suspect": "magenta", "well": "green"}
+    table = Table("HOST", "STATE", "CAPTURE", "PAIRINGS", "WHAT", box=None, pad_edge=False)
+    for each in sorted(checked, key=lambda each: STATES.index(each.state)):
+        verdict = str(each.judged["verdict"]) if each.judged else "unknown"
+        table.add_row(
+            clean(each.host, 80),
+            Text(each.state, style=styles[each.state]),
+            each.capture,
+            verdict,
+            "\n".join(each.says),
+        )
+    console = Console(highlight=False, markup=False)
+    (console if console.is_terminal else Console(highlight=False, markup=False, width=200)).print(table)
+    counts = ["{0} {1}".format(sum(each.state == state for each in checked), state) for state in STATES]
+    console.print("{0} hosts: {1}".format(len(checked), ", ".join(counts)))
