@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
             for name in arguments["hosts"]
         ]
         command = rack.next_command(rows, _command())
-        display.display("\n" + _render(rows))
+        display.display("\n" + rack.render(rows, shutil.get_terminal_size((0, 0)).columns))
         for row in rows:
             if row.state in rack.UNFINISHED:
                 display.display("{0}: {1}".format(row.host, row.state), color="red")
@@ -57,15 +57,6 @@ class ActionModule(ActionBase):
             },
             "next": command,
         }
-
-
-def _render(rows: t.Sequence[rack.Row]) -> str:
-    """The table, or blocks where the terminal (or COLUMNS) is too narrow for it."""
-    table = rack.render_table(rows)
-    columns = shutil.get_terminal_size((0, 0)).columns
-    if columns and max(map(len, table.splitlines())) > columns:
-        return rack.render_blocks(rows, columns)
-    return table
 
 
 def _write(path: str, report: dict[str, t.Any]) -> None:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
+import shutil
 import sys
 import typing as t
 
 from . import collection
-from ._core.rack import UNFINISHED, Row, render_table
+from ._core.rack import UNFINISHED, Row, render
 from ._core.text import clean
 from .exits import BAD, FAILED, UNKNOWN, USAGE, WELL, ToolError
 
@@ -110,6 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.inventory and arguments.resume is None:
         print("crashready harden: an inventory is needed: -i INVENTORY, or --resume", file=sys.stderr)
         return USAGE
+    missing = [given for given in arguments.inventory or () if "," not in given and not os.path.exists(given)]
+    if missing:
+        print("crashready harden: no such inventory: {0}".format(", ".join(missing)), file=sys.stderr)
+        return USAGE
     collection.check(collection.chosen_copy())
     folder, words = _prepared(arguments)
     if words is None:
@@ -184,7 +190,7 @@ def _show(folder: t.Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report, indent=2, sort_keys=True))
         return
-    print(render_table(rows))
+    print(render(rows, shutil.get_terminal_size((0, 0)).columns))
     pending = [row.host for row in rows if row.state == "pending reboot"]
     if pending:
         print("\nNext: crashready harden --resume {0} --yes-reboot {1}".format(folder.path, ",".join(pending)))

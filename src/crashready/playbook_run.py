@@ -24,6 +24,7 @@ import secrets
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 import typing as t
 
@@ -89,8 +90,19 @@ class RunFolder:
         try:
             path.mkdir(mode=0o700, parents=True)
         except OSError as exc:
+            if parent is None:  # a home that cannot be written is no reason not to harden a rack
+                path = pathlib.Path(tempfile.mkdtemp(prefix="crashready-run-"))
+                print(
+                    "crashready: {0} cannot be written: this run is kept in {1}".format(runs_folder(), path),
+                    file=sys.stderr,
+                )
+                return cls._begun(path, command, argv)
             says = "the folder {0} for this run cannot be made: {1}. Choose another with --run-folder"
             raise ToolError(says.format(path, exc.strerror)) from exc
+        return cls._begun(path, command, argv)
+
+    @classmethod
+    def _begun(cls, path: pathlib.Path, command: str, argv: t.Sequence[str]) -> RunFolder:
         record = {"schema": SCHEMA, "command": command, "argv": list(argv), "cwd": os.getcwd(), "attempts": []}
         folder = cls(path, record)
         folder.write()

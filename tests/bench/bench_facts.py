@@ -185,6 +185,13 @@ def write_inventory(folder: pathlib.Path, count: int, port: int) -> str:
     return str(path)
 
 
+def pyinfra_inventory(folder: pathlib.Path, chosen: list[str]) -> str:
+    """The same hosts as a file of pyinfra's."""
+    path = folder / "inventory.py"
+    path.write_text("hosts = {0!r}\n".format(chosen))
+    return str(path)
+
+
 def _python() -> str:
     """The hosts' Python: the system's, as on a real host."""
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
@@ -230,20 +237,9 @@ def ways(folder: pathlib.Path, peers: str, port: int) -> list[Way]:
             Way(
                 "pyinfra exec python -c 'print(1)', parallel 50",
                 lambda h: [
-                    *(
-                        pyinfra,
-                        "-y",
-                        "--parallel",
-                        "50",
-                        "--ssh-port",
-                        str(port),
-                        "--ssh-user",
-                        _user(),
-                        "--ssh-key",
-                        key,
-                    ),
-                    *("--data", "ssh_known_hosts_file={0}".format(folder / "known_hosts"), ",".join(h)),
-                    *("exec", "--", _python(), "-c", "print\\(1\\)"),
+                    *(pyinfra, "-y", "--parallel", "50", "--ssh-port", str(port), "--ssh-user", _user()),
+                    *("--ssh-key", key, "--data", "ssh_known_hosts_file={0}".format(folder / "known_hosts")),
+                    *(pyinfra_inventory(folder, h), "exec", "--", _python(), "-c", "print\\(1\\)"),
                 ],
             )
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 import subprocess
+import sys
 import typing as t
 
 import jsonschema
@@ -37,7 +38,9 @@ def test_schemas_are_sound_and_of_the_codes_version(name: str) -> None:
 def test_output(crashready: Run, tmp_path: pathlib.Path) -> None:
     rack = tmp_path / "rack"
     rack.write_text(
-        "box ansible_connection=local\nnobody ansible_host=127.0.0.1 ansible_port=1\nodd ansible_port='{{ missing }}'\n"
+        "box ansible_connection=local ansible_python_interpreter={0}\n"
+        "nobody ansible_host=127.0.0.1 ansible_port=1\n"
+        "odd ansible_port='{{{{ missing }}}}'\n".format(sys.executable)
     )
     done = crashready("facts", "-i", str(rack), "--json", "--retries", "0")
     answer = json.loads(done.stdout)
@@ -47,7 +50,8 @@ def test_output(crashready: Run, tmp_path: pathlib.Path) -> None:
         "refused",
         "inventory",
     }
-    assert done.stdout == json.dumps(answer, indent=2, sort_keys=True) + "\n"
+    assert json.dumps(answer) == json.dumps(answer, sort_keys=True), "keys are sorted"
+    assert len(done.stdout.splitlines()) == len(answer["hosts"]) + 9, "a line a host"
     (tmp_path / "rack.json").write_text(done.stdout)
     for words in (("--from", str(tmp_path / "rack.json")), ()):
         jsonschema.validate(json.loads(crashready("check", "--json", *words).stdout), schema("check"))

@@ -183,6 +183,16 @@ def pending_change(host: t.Any) -> t.Iterator[None]:
     assert kdump(host, check=False) == ["boot_loader grub"]
 
 
+def test_playbook_in_check_mode_foretells_and_changes_nothing(
+    host: t.Any, harden: t.Callable[..., t.Any], pending_change: None
+) -> None:
+    before = host.file("/boot/grub/grub.cfg").sha256sum
+    done = harden("--limit", host.check_output("hostname"), "--check", "-e", "kdump_crashkernel=256M")
+    assert done.rc == 0, done.out
+    assert re.search(r"would change\n.*- boot_loader grub", done.out), done.out
+    assert host.file("/boot/grub/grub.cfg").sha256sum == before
+
+
 def test_broken_grub_drop_in_of_the_administrator(host: t.Any, pending_change: None) -> None:
     host.check_output("printf 'GRUB_TIMEOUT=\"3\\nif\\n' > /etc/default/grub.d/60-broken.cfg")
     before = host.file("/boot/grub/grub.cfg").sha256sum

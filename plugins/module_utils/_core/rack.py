@@ -11,7 +11,7 @@ import typing as t
 from .errors import CoreError
 from .text import clean, human_bytes
 
-__all__ = ["Row", "host_list", "judge_host", "next_command", "render_blocks", "render_table", "why_not_armed"]
+__all__ = ["Row", "host_list", "judge_host", "next_command", "render", "render_blocks", "render_table", "why_not_armed"]
 
 #: Version of the shape of a written report.
 SCHEMA = 1
@@ -148,6 +148,14 @@ def render_table(rows: t.Sequence[Row], width: int = 72) -> str:
         if number == 0:
             out.append("  ".join("-" * size for size in widths))
     return "\n".join(out)
+
+
+def render(rows: t.Sequence[Row], columns: int) -> str:
+    """The table, or blocks where a terminal of that width is too narrow for it; 0: the width is not known."""
+    table = render_table(rows)
+    if columns and max(map(len, table.splitlines())) > columns:
+        return render_blocks(rows, columns)
+    return table
 
 
 def render_blocks(rows: t.Sequence[Row], width: int) -> str:

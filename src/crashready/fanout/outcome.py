@@ -102,7 +102,7 @@ class Outcome:
 
     host: str
     way: str  #: "ssh" (the connection of this program), "system ssh" or "ansible"
-    packed: bytes | None = None  #: facts as zlib of JSON; None: there are none
+    packed: bytes | None = None  #: zlib of JSON with the facts under "facts"; None: there are none
     cause: str = ""  #: a key of CAUSES where there are no facts
     says: str = ""  #: what was seen, fit for a terminal
     address: str = ""
@@ -114,7 +114,7 @@ class Outcome:
         """The facts as the module returns them, None where there are none."""
         if self.packed is None:
             return None
-        return t.cast("dict[str, t.Any]", json.loads(zlib.decompress(self.packed)))
+        return t.cast("dict[str, t.Any]", json.loads(zlib.decompress(self.packed))["facts"])
 
     @property
     def next(self) -> str:
@@ -124,15 +124,15 @@ class Outcome:
 
 def pack_facts(facts: t.Any) -> bytes:
     """Facts in the form in which an Outcome keeps them."""
-    return zlib.compress(json.dumps(facts, sort_keys=True).encode(), 6)
+    return zlib.compress(json.dumps({"facts": facts}, sort_keys=True).encode(), 6)
 
 
 def read_answer(data: bytes) -> bytes:
-    """The facts in the answer of the program, checked and compressed again. Raises Failure."""
+    """The answer of the program, when it is one with facts: an Outcome keeps it as it came. Raises Failure."""
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(data, _FACTS_LIMIT_BYTES)
-        if unpacker.unconsumed_tail:
+        if unpacker.unconsumed_tail or unpacker.unused_data:
             raise Failure("too-much", "more than {0} MiB of facts".format(_FACTS_LIMIT_BYTES >> 20))
         answer = json.loads(text)
     except (zlib.error, ValueError, RecursionError) as exc:
@@ -142,7 +142,7 @@ def read_answer(data: bytes) -> bytes:
     facts = answer.get("facts") if isinstance(answer, dict) else None
     if not isinstance(facts, dict) or not isinstance(facts.get("schema"), int):
         raise Failure("garbage", "the answer has no facts")
-    return pack_facts(facts)
+    return data
 
 
 # What stands on standard error, or on standard output where a forced command speaks; the first that is found counts.

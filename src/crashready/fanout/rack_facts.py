@@ -86,10 +86,13 @@ def _write(path: pathlib.Path, facts: t.Any) -> None:
 
 
 def write_json(outcomes: t.Mapping[str, Outcome], stream: t.TextIO) -> None:
-    """One JSON object with sorted keys, written host by host: never are the facts of two hosts unpacked at once."""
+    """One JSON object with sorted keys, a line a host: never are the facts of two hosts unpacked at once.
+
+    A line, because json's quick encoder does not indent; for ten thousand hosts that is a quarter of a minute.
+    """
     stream.write('{\n  "hosts": {')
     for number, name in enumerate(sorted(outcomes)):
-        text = json.dumps(_entry(outcomes[name]), indent=2, sort_keys=True).replace("\n", "\n    ")
+        text = json.dumps(_entry(outcomes[name]), sort_keys=True)
         stream.write("{0}\n    {1}: {2}".format("," if number else "", json.dumps(name), text))
     answered = sum(not outcome.cause for outcome in outcomes.values())
     stream.write('\n  }},\n  "schema": {0},\n  "summary": {{\n    "answered": {1},\n'.format(SCHEMA, answered))

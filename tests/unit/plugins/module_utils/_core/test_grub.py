@@ -323,3 +323,14 @@ def test_grubenv(text: str, expected: dict[str, str]) -> None:
 def test_not_a_grubenv(data: bytes) -> None:
     with pytest.raises(ParseError):
         grub.parse_grubenv(data)
+
+
+def test_path_to_an_entry_is_what_grub_follows() -> None:
+    """What GRUB_DEFAULT has to be for each entry of a recorded menu leads back to that entry."""
+    menu = grub.parse_grub_cfg((CASES / "debian-13.cfg").read_text())
+    for entry in menu.entries:
+        if entry.kernel:
+            spec = grub.spec_of(menu, entry)
+            assert grub._choose(menu, spec)[0] == entry, spec
+    (title,) = grub.parse_grub_cfg("menuentry 'a>b' {\n linux /v\n}\n").entries
+    assert grub.spec_of(grub.GrubMenu((title,), (), ()), title) == "a>>b"
