@@ -17,7 +17,7 @@ import typing as t
 
 import pytest
 
-Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
 #: This machine, looked at and not touched: a run in check mode. Nothing of it needs root.
 HOST = {"ansible_connection": "local", "ansible_become": "false", "ansible_python_interpreter": sys.executable}

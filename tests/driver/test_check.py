@@ -21,7 +21,7 @@ from crashready.check import STATES, Checked, capture_state, check_host, exit_co
 from crashready.exits import BAD, UNKNOWN, WELL
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
 ERROR = {"id": "x", "severity": "error", "message": "too small", "remedy": "reserve more"}
 WARNING = {"id": "y", "severity": "warning", "message": "might be better", "remedy": "do it"}

@@ -16,7 +16,7 @@ import pytest
 from crashready import check, cli, facts, harden
 from crashready.config import ConfigError, apply, config_path, fill, read_settings
 
-Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
 
 def parsed(

@@ -16,7 +16,7 @@ import pytest
 
 from crashready import exits, pairings
 
-Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
 FACTS: dict[str, t.Any] = {
     "schema": 1,

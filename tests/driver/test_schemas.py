@@ -20,7 +20,7 @@ from crashready.fanout import rack_facts
 from crashready.fanout.outcome import CAUSES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
 SCHEMAS = {"facts-rack": rack_facts.SCHEMA, "check": check.SCHEMA}
 

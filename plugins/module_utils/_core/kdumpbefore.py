@@ -174,7 +174,11 @@ def _path(path: str) -> str:
 def _saved(value: t.Any, is_file: bool) -> FileBefore | None:
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != 3 or not all(type(number) is int for number in value[1:]):
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not all(isinstance(number, int) and not isinstance(number, bool) for number in value[1:])
+    ):
         raise ParseError("a file or folder before: {0!r} is not understood".format(str(value)[:80]))
     text, mode, uid = value
     if not (isinstance(text, str) and len(text) <= _TEXT_LIMIT if is_file else text is None):

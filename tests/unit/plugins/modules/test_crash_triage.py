@@ -94,7 +94,9 @@ def test_the_secret_is_in_no_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert "t0ken" not in json.dumps([result["changes"], result["diff"]])
 
 
-@pytest.mark.parametrize("module", [crash_triage, crash_triage_unit], ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "module", [crash_triage, crash_triage_unit], ids=lambda module: module.__name__.rpartition(".")[2]
+)
 def test_options_are_documented(module: t.Any) -> None:
     options = yaml.safe_load(module.DOCUMENTATION)["options"]
     assert set(options) == set(module.ARGUMENTS)

@@ -2,7 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-# ruff: noqa: E501  one case a line
 """The path rule, case by case. The traces are cut to what decides; real logs are in tests/corpus."""
 
 from __future__ import annotations
@@ -44,36 +43,144 @@ def log(place: str, words: str, modules: str = "") -> str:
 
 CASES: list[tuple[str, str, str, tuple[str | None, str | None, str | None]]] = [
     ("receive routine", "i40e_clean_rx_irq:i40e", SOFTIRQ.format("i40e_napi_poll:i40e"), ("nic_rx", "i40e", None)),
-    ("helper called by it", "skb_panic", SOFTIRQ.format("skb_put ixgbe_clean_rx_irq:ixgbe ixgbe_poll:ixgbe"), ("nic_rx", "ixgbe", None)),
-    ("page allocator", "get_page_from_freelist", SOFTIRQ.format("__alloc_pages ice_alloc_rx_bufs:ice ice_clean_rx_irq:ice ice_napi_poll:ice"), ("nic_rx", "ice", None)),
-    ("page_pool", "page_pool_put_page", SOFTIRQ.format("mlx5e_free_rx_wqe:mlx5_core mlx5e_poll_rx_cq:mlx5_core mlx5e_napi_poll:mlx5_core"), ("nic_rx", "mlx5_core", None)),
+    (
+        "helper called by it",
+        "skb_panic",
+        SOFTIRQ.format("skb_put ixgbe_clean_rx_irq:ixgbe ixgbe_poll:ixgbe"),
+        ("nic_rx", "ixgbe", None),
+    ),
+    (
+        "page allocator",
+        "get_page_from_freelist",
+        SOFTIRQ.format("__alloc_pages ice_alloc_rx_bufs:ice ice_clean_rx_irq:ice ice_napi_poll:ice"),
+        ("nic_rx", "ice", None),
+    ),
+    (
+        "page_pool",
+        "page_pool_put_page",
+        SOFTIRQ.format("mlx5e_free_rx_wqe:mlx5_core mlx5e_poll_rx_cq:mlx5_core mlx5e_napi_poll:mlx5_core"),
+        ("nic_rx", "mlx5_core", None),
+    ),
     ("GRO", "dev_gro_receive", SOFTIRQ.format("napi_gro_receive igc_poll:igc"), ("nic_rx", "igc", None)),
-    ("GRO of a protocol", "tcp_gro_receive", SOFTIRQ.format("inet_gro_receive dev_gro_receive napi_gro_receive igc_poll:igc"), ("none", None, "nic_rx")),
-    ("XDP program", "bpf_prog_6deef7357e7b4530_drop", SOFTIRQ.format("i40e_run_xdp:i40e i40e_clean_rx_irq:i40e i40e_napi_poll:i40e"), ("none", None, "nic_rx")),
-    ("protocol above a poll", "tcp_v4_rcv", SOFTIRQ.format("ip_local_deliver __netif_receive_skb_core netif_receive_skb i40e_clean_rx_irq:i40e i40e_napi_poll:i40e"), ("none", None, "nic_rx")),
-    ("helper called by a protocol", "skb_release_data", SOFTIRQ.format("consume_skb tcp_v4_rcv ip_rcv igb_poll:igb"), ("none", None, "nic_rx")),
-    ("netfilter", "recent_mt:xt_recent", SOFTIRQ.format("nf_hook_slow ip_rcv netif_receive_skb vmxnet3_rq_rx_complete:vmxnet3"), ("none", None, "nic_rx")),
-    ("transmit", "dma_map_page_attrs", TASK.format("igb_xmit_frame_ring:igb dev_hard_start_xmit tcp_sendmsg"), ("nic_tx", "igb", None)),
-    ("transmit completion", "dql_completed", SOFTIRQ.format("bnxt_tx_int:bnxt_en bnxt_poll:bnxt_en"), ("nic_tx", "bnxt_en", None)),
-    ("poll frees what was sent", "skb_release_data", SOFTIRQ.format("napi_consume_skb igb_poll:igb"), ("nic_tx", "igb", None)),
+    (
+        "GRO of a protocol",
+        "tcp_gro_receive",
+        SOFTIRQ.format("inet_gro_receive dev_gro_receive napi_gro_receive igc_poll:igc"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "XDP program",
+        "bpf_prog_6deef7357e7b4530_drop",
+        SOFTIRQ.format("i40e_run_xdp:i40e i40e_clean_rx_irq:i40e i40e_napi_poll:i40e"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "protocol above a poll",
+        "tcp_v4_rcv",
+        SOFTIRQ.format(
+            "ip_local_deliver __netif_receive_skb_core netif_receive_skb i40e_clean_rx_irq:i40e i40e_napi_poll:i40e"
+        ),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "helper called by a protocol",
+        "skb_release_data",
+        SOFTIRQ.format("consume_skb tcp_v4_rcv ip_rcv igb_poll:igb"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "netfilter",
+        "recent_mt:xt_recent",
+        SOFTIRQ.format("nf_hook_slow ip_rcv netif_receive_skb vmxnet3_rq_rx_complete:vmxnet3"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "transmit",
+        "dma_map_page_attrs",
+        TASK.format("igb_xmit_frame_ring:igb dev_hard_start_xmit tcp_sendmsg"),
+        ("nic_tx", "igb", None),
+    ),
+    (
+        "transmit completion",
+        "dql_completed",
+        SOFTIRQ.format("bnxt_tx_int:bnxt_en bnxt_poll:bnxt_en"),
+        ("nic_tx", "bnxt_en", None),
+    ),
+    (
+        "poll frees what was sent",
+        "skb_release_data",
+        SOFTIRQ.format("napi_consume_skb igb_poll:igb"),
+        ("nic_tx", "igb", None),
+    ),
     ("poll takes what came", "eth_type_trans", SOFTIRQ.format("mana_poll:mana"), ("nic_rx", "mana", None)),
     ("poll alone", "igb_poll:igb", SOFTIRQ.format(""), ("nic_rx", "igb", None)),
-    ("ethtool", "bnxt_hwrm_set_coal:bnxt_en", TASK.format("ethnl_set_coalesce genl_rcv"), ("nic_other", "bnxt_en", None)),
-    ("receive mode is no receive", "igb_set_rx_mode:igb", TASK.format("__dev_set_rx_mode dev_open"), ("nic_other", "igb", None)),
-    ("refill while it is opened", "new_drv_alloc_rx_bufs:e1000", TASK.format("e1000_open:e1000 __dev_open"), ("nic_other", "e1000", None)),
+    (
+        "ethtool",
+        "bnxt_hwrm_set_coal:bnxt_en",
+        TASK.format("ethnl_set_coalesce genl_rcv"),
+        ("nic_other", "bnxt_en", None),
+    ),
+    (
+        "receive mode is no receive",
+        "igb_set_rx_mode:igb",
+        TASK.format("__dev_set_rx_mode dev_open"),
+        ("nic_other", "igb", None),
+    ),
+    (
+        "refill while it is opened",
+        "new_drv_alloc_rx_bufs:e1000",
+        TASK.format("e1000_open:e1000 __dev_open"),
+        ("nic_other", "e1000", None),
+    ),
     ("doubtful frame alone", "tcp_ack", TASK.format("?i40e_clean_rx_irq:i40e tcp_sendmsg"), ("none", None, None)),
-    ("doubtful frame between", "skb_put", SOFTIRQ.format("?i40e_clean_rx_irq:i40e tcp_v4_rcv igb_poll:igb"), ("none", None, "nic_rx")),
-    ("driver was interrupted", "update_load_avg", "<IRQ> scheduler_tick hrtimer_interrupt asm_sysvec_apic_timer_interrupt </IRQ> <TASK> @i40e_clean_rx_irq:i40e i40e_napi_poll:i40e", ("none", None, None)),
-    ("module nobody listed", "newnic_foo:newnic", SOFTIRQ.format("newnic_clean_rx:newnic newnic_poll:newnic"), ("nic_other", "newnic", None)),
+    (
+        "doubtful frame between",
+        "skb_put",
+        SOFTIRQ.format("?i40e_clean_rx_irq:i40e tcp_v4_rcv igb_poll:igb"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "driver was interrupted",
+        "update_load_avg",
+        "<IRQ> scheduler_tick hrtimer_interrupt asm_sysvec_apic_timer_interrupt </IRQ>"
+        " <TASK> @i40e_clean_rx_irq:i40e i40e_napi_poll:i40e",
+        ("none", None, None),
+    ),
+    (
+        "module nobody listed",
+        "newnic_foo:newnic",
+        SOFTIRQ.format("newnic_clean_rx:newnic newnic_poll:newnic"),
+        ("nic_other", "newnic", None),
+    ),
     ("its receive routine", "newnic_clean_rx:newnic", SOFTIRQ.format("newnic_poll:newnic"), ("nic_rx", "newnic", None)),
     ("module without a poll", "foo_rx:foo", TASK.format("foo_ioctl:foo"), ("none", None, None)),
     ("virtual device with a poll", "wg_packet_rx_poll:wireguard", SOFTIRQ.format(""), ("none", None, None)),
     ("driver built in", "eth_type_trans", SOFTIRQ.format("stmmac_napi_poll_rx"), ("nic_rx", "stmmac", None)),
-    ("null call from a driver", "skb_put", SOFTIRQ.format("gve_rx_poll_dqo:gve gve_napi_poll_dqo:gve"), ("nic_rx", "gve", None)),
-    ("threaded NAPI", "igb_clean_rx_irq:igb", TASK.format("igb_poll:igb __napi_poll napi_threaded_poll kthread ret_from_fork"), ("nic_rx", "igb", None)),
-    ("hns3 takes packets in clean_rx_ring", "hns3_clean_rx_ring:hns3", SOFTIRQ.format("hns3_nic_common_poll:hns3"), ("nic_rx", "hns3", None)),
-    ("ixgbe empties one there", "ixgbe_clean_rx_ring:ixgbe", TASK.format("ixgbe_down:ixgbe ixgbe_close:ixgbe"), ("nic_other", "ixgbe", None)),
-]  # fmt: skip
+    (
+        "null call from a driver",
+        "skb_put",
+        SOFTIRQ.format("gve_rx_poll_dqo:gve gve_napi_poll_dqo:gve"),
+        ("nic_rx", "gve", None),
+    ),
+    (
+        "threaded NAPI",
+        "igb_clean_rx_irq:igb",
+        TASK.format("igb_poll:igb __napi_poll napi_threaded_poll kthread ret_from_fork"),
+        ("nic_rx", "igb", None),
+    ),
+    (
+        "hns3 takes packets in clean_rx_ring",
+        "hns3_clean_rx_ring:hns3",
+        SOFTIRQ.format("hns3_nic_common_poll:hns3"),
+        ("nic_rx", "hns3", None),
+    ),
+    (
+        "ixgbe empties one there",
+        "ixgbe_clean_rx_ring:ixgbe",
+        TASK.format("ixgbe_down:ixgbe ixgbe_close:ixgbe"),
+        ("nic_other", "ixgbe", None),
+    ),
+]
 
 
 @pytest.mark.parametrize(("place", "words", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
