@@ -120,7 +120,7 @@ def _scenario(name: str, packages: str, about: str, extra: bool = False) -> Step
         slow=True,
         extra=extra,
         # Emulated, each panic or boot takes minutes; only --all waits for the scenarios with many of them.
-        time_limit_s=1800 if name == "default" else 10800 if extra else 5400,
+        time_limit_s=2700 if name == "default" else 10800 if extra else 5400,
     )
 
 
