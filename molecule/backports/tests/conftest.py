@@ -28,6 +28,20 @@ LIMIT_S = 5400
 FIGURES: list[str] = []
 
 
+#: Runs in kernels from 7 on alone, so in trials and never in the kernel to come back to.
+UNIT = """[Unit]
+DefaultDependencies=no
+ConditionKernelVersion=>=7
+After={after}
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/sabotage
+[Install]
+WantedBy={wanted}
+"""
+SABOTAGE = "/etc/systemd/system/sabotage.service"
+
+
 class Ran(t.NamedTuple):
     """The end of a run of the playbook."""
 
@@ -54,6 +68,16 @@ class Box:
     def put(self, path: str, text: str) -> None:
         """Write an executable file of the guest."""
         self.guest.ssh("mkdir -p $(dirname {0}); cat >{0}; chmod 0755 {0}; sync".format(path), stdin=text)
+
+    def sabotage(self, command: str, wanted: str, after: str = "") -> None:
+        """Let the boots of a newer kernel run a command as soon as the target `wanted` is started."""
+        self.put("/usr/local/sbin/sabotage", "#!/bin/sh\n" + command + "\n")
+        self.put(SABOTAGE, UNIT.format(wanted=wanted, after=after))
+        self.sh("chmod 0644 {0}; systemctl daemon-reload; systemctl enable sabotage.service".format(SABOTAGE))
+
+    def mend(self) -> None:
+        """Take the sabotage away."""
+        self.sh("systemctl disable sabotage.service; rm -f {0}; systemctl daemon-reload".format(SABOTAGE))
 
     def console(self) -> str:
         """What the serial console said since the last run began."""
@@ -106,6 +130,12 @@ def trixie() -> Box:
 @pytest.fixture(scope="session")
 def bookworm() -> Box:
     return _box("pin-bookworm", "bookworm")
+
+
+@pytest.fixture(scope="session")
+def without_grub() -> Box:
+    """Debian 13 that systemd-boot starts."""
+    return _box("pin-systemd", "trixie")
 
 
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:

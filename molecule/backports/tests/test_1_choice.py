@@ -8,6 +8,27 @@ from __future__ import annotations
 
 import typing as t
 
+#: /boot moves onto an mdraid1 of two loop devices. mdadm is unpacked, not installed: its scripts would build every
+#: initrd anew. grub-probe asks it for the members.
+BOOT_ON_MDRAID = """set -e
+cd /root
+apt-get -qq download mdadm
+dpkg-deb --fsys-tarfile mdadm_*.deb | tar -x -C / ./sbin/mdadm 2>/dev/null ||
+    dpkg-deb --fsys-tarfile mdadm_*.deb | tar -x -C / ./usr/sbin/mdadm
+modprobe raid1
+truncate -s 400M /root/md.0 /root/md.1
+members="$(losetup --find --show /root/md.0) $(losetup --find --show /root/md.1)"
+mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean $members
+mkfs.ext4 -q /dev/md0
+mount /dev/md0 /mnt
+cp -a /boot/. /mnt
+umount /mnt
+mount /dev/md0 /boot
+grub-probe --target=abstraction /boot/grub
+"""
+BOOT_BACK = """umount /boot; umount /mnt; mdadm --stop /dev/md0
+losetup -D; rm -f /root/md.0 /root/md.1 /root/mdadm_*.deb /usr/sbin/mdadm; true"""
+
 
 def test_bad_pairing_is_shown_and_nothing_changes_without_a_yes(bookworm: t.Any) -> None:
     """The line of the security archive wins over a backport that is no longer updated."""
@@ -44,6 +65,18 @@ def test_check_mode_names_the_packages_and_changes_nothing(trixie: t.Any) -> Non
     assert any(name.startswith("package linux-image-7") for name in names), names
     assert names[-1] == "one_shot grub"
     assert trixie.sh("find /etc /boot /var/lib/crashready -newer /proc/1/stat -type f | sort") == before
+
+
+def test_boot_on_mdraid_is_refused(trixie: t.Any) -> None:
+    """G35: GRUB reads through mdraid and cannot write, so the entry for one boot would be taken for ever."""
+    try:
+        assert "mdraid1x" in trixie.sh(BOOT_ON_MDRAID)
+        result = trixie.pin("arm=true", check=True)
+    finally:
+        trixie.sh(BOOT_BACK)
+    assert result.get("failed") is True, result
+    assert "does not write through mdraid1x" in result["msg"], result
+    assert not trixie.pin("arm=true", check=True).get("failed")
 
 
 def test_hold_and_full_boot_are_refused(trixie: t.Any) -> None:

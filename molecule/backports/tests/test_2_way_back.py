@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
-#: Runs in kernels from 7 on alone, so in trials and never in the kernel to come back to.
-UNIT = """[Unit]
-DefaultDependencies=no
-ConditionKernelVersion=>=7
-After={after}
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/sabotage
-[Install]
-WantedBy={wanted}
-"""
-SABOTAGE = "/etc/systemd/system/sabotage.service"
 NETWORK_AWAY = """systemctl mask --runtime --now systemd-networkd.service
 for interface in /sys/class/net/e*; do ip link set "${interface##*/}" down; done"""
 
-
-def sabotage(box: t.Any, command: str, wanted: str, after: str = "") -> None:
-    box.put("/usr/local/sbin/sabotage", "#!/bin/sh\n" + command + "\n")
-    box.put(SABOTAGE, UNIT.format(wanted=wanted, after=after))
-    box.sh("chmod 0644 {0}; systemctl daemon-reload; systemctl enable sabotage.service".format(SABOTAGE))
-
-
-def mend(box: t.Any) -> None:
-    box.sh("systemctl disable sabotage.service; rm -f {0}; systemctl daemon-reload".format(SABOTAGE))
+#: Tasks of the highest real-time priority on every CPU: init gets no time any more, interrupts are still answered.
+#: Since Linux 6.12 the fair server would keep 5 % for all others, whatever sched_rt_runtime_us says.
+HANG = """echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
+for server in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do echo 0 >$server; done
+echo sabotage-hangs-now >/dev/kmsg
+for cpu in $(seq $(nproc)); do chrt -f 99 sh -c 'while :; do :; done' & done
+wait"""
 
 
 def assert_back(box: t.Any, done: t.Any, old: str) -> None:
@@ -48,11 +35,11 @@ def assert_back(box: t.Any, done: t.Any, old: str) -> None:
 
 def test_panic_before_anything_is_armed(trixie: t.Any) -> None:
     old = trixie.sh("uname -r")
-    sabotage(trixie, "echo c >/proc/sysrq-trigger", wanted="sysinit.target")
+    trixie.sabotage("echo c >/proc/sysrq-trigger", wanted="sysinit.target")
     try:
         done = trixie.harden(backports_kernel_enabled=True)
     finally:
-        mend(trixie)
+        trixie.mend()
     assert "came back by itself and runs {0}".format(old) in done.out.replace("\n", " "), done.out
     assert "Kernel panic" in trixie.console()
     assert_back(trixie, done, old)
@@ -63,11 +50,11 @@ def test_panic_before_anything_is_armed(trixie: t.Any) -> None:
 def test_trial_that_nobody_can_reach(trixie: t.Any) -> None:
     """As a driver without its firmware leaves it: no network. The guard ends it at its deadline."""
     old = trixie.sh("uname -r")
-    sabotage(trixie, NETWORK_AWAY, wanted="multi-user.target", after="systemd-networkd.service")
+    trixie.sabotage(NETWORK_AWAY, wanted="multi-user.target", after="systemd-networkd.service")
     try:
         done = trixie.harden(backports_kernel_enabled=True, backports_kernel_deadline_s=420)
     finally:
-        mend(trixie)
+        trixie.mend()
     text = done.out.replace("\n", " ")
     assert "came back by itself and runs {0}".format(old) in text, done.out
     assert "was not confirmed within 420 s" in text
@@ -80,14 +67,34 @@ def test_trial_that_nobody_can_reach(trixie: t.Any) -> None:
 def test_trial_without_its_card_fails_the_gate(trixie: t.Any) -> None:
     """Reachable over the other card: the gate sees what is missing, and the host is booted back."""
     old = trixie.sh("uname -r")
-    sabotage(trixie, "modprobe -r e1000e", wanted="multi-user.target", after="systemd-networkd.service")
+    trixie.sabotage("modprobe -r e1000e", wanted="multi-user.target", after="systemd-networkd.service")
     try:
         done = trixie.harden(backports_kernel_enabled=True, backports_kernel_gate_wait_s=60)
     finally:
-        mend(trixie)
+        trixie.mend()
     text = done.out.replace("\n", " ")
     assert "is gone" in text
     assert "was booted back and runs {0}".format(old) in text, done.out
     assert_back(trixie, done, old)
     trixie.figure("lost its e1000e in the trial; booted back")
+    trixie.pin("state=absent")
+
+
+def test_trial_that_hangs_hard(trixie: t.Any) -> None:
+    """Nothing of the kernel is left to act: the hardware watchdog (QEMU's i6300esb) resets the machine."""
+    old = trixie.sh("uname -r")
+    trixie.sabotage(HANG, wanted="multi-user.target", after="systemd-networkd.service")
+    try:
+        done = trixie.harden(backports_kernel_enabled=True, backports_kernel_watchdog_s=120)
+    finally:
+        trixie.mend()
+    assert "came back by itself and runs {0}".format(old) in done.out.replace("\n", " "), done.out
+    console = trixie.console()
+    assert "sabotage-hangs-now" in console
+    # Neither a panic nor the guard's orderly reboot ended it.
+    hung = console.rpartition("sabotage-hangs-now")[2].partition("Linux version")[0]
+    assert "Kernel panic" not in hung, hung
+    assert "was not confirmed within" not in hung, hung
+    assert_back(trixie, done, old)
+    trixie.figure("hung hard in its trial; the watchdog reset it")
     trixie.pin("state=absent")

@@ -94,9 +94,17 @@ def _run(host: Host, argv: t.Sequence[str], timeout_s: float, stdin: str | None 
 
 
 def _errors(done: Completed) -> str:
-    """The lines that apt marks as errors, else the end of what it said."""
-    lines = [line for line in done.err.splitlines() if line.startswith("E:")] or done.err.splitlines()[-3:]
-    return clean(" / ".join(lines), 400) or "apt-get ended with {0}".format(done.rc)
+    """What dpkg says of the package that failed, then the lines that apt marks as errors, else the end of it all.
+
+    apt's own line is then no more than that dpkg ended badly; dpkg gives the reason one line below the package.
+    """
+    lines = done.err.splitlines()
+    told = []
+    for line, below in zip(lines, [*lines[1:], ""]):
+        if line.startswith("dpkg: error processing"):
+            told.append("{0} {1}".format(line, below.strip()))
+    told += [line for line in lines if line.startswith("E:")]
+    return clean(" / ".join(told or lines[-3:]), 400) or "apt-get ended with {0}".format(done.rc)
 
 
 def _next(err: str) -> str:

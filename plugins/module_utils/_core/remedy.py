@@ -83,10 +83,11 @@ def choose_remedy(
     the reach (`backports_kernel_suites`; None: every suite that apt knows). `derived`
     has for package versions what the index of CVEs says (derived_bugs.py).
 
-    Returns {schema, needed, choice, refused, advice, says}. `choice` is None or
+    Returns {schema, needed, choice, refused, blocked, advice, says}. `choice` is None or
     {package, version, suite, suites, release_guess, fixes, left, rows, rows_now,
     same_branch, verdict, needs_files, capture, notes, derived}; `refused` has
-    {package, version, suites, reason}. Raises nothing on whatever facts.
+    {package, version, suites, reason}; `blocked` are the versions that apt must not
+    take, since they would be bad for this host. Raises nothing on whatever facts.
     """
     facts = facts if isinstance(facts, dict) else {}
     now = judge_host(facts, database, waivers, host, today)
@@ -94,7 +95,8 @@ def choose_remedy(
     running = running_kernel(kernel_facts)
     wanted = _pairs(now, BAD)
     mendable = frozenset(pair for pair in wanted if database.entries[pair[1]].use != "file-check")
-    result = {"schema": SCHEMA, "needed": bool(wanted), "choice": None, "refused": [], "advice": _advice(now)}
+    result: _Facts = {"schema": SCHEMA, "needed": bool(wanted), "choice": None, "refused": [], "blocked": []}
+    result["advice"] = _advice(now)
     if not wanted:
         return dict(result, says=_NOTHING_BAD.get(str(now["verdict"]), _UNDECIDED.format(now["verdict"])))
     if not mendable:
@@ -105,6 +107,7 @@ def choose_remedy(
         return dict(result, says=says)
     taken, refused = _sift(found, running, wanted, mendable, suites)
     result["refused"] = refused
+    result["blocked"] = sorted({each.version for each in found if _is_bad(each, running, wanted, mendable)})
     if not taken:
         return dict(result, says=_no_remedy(mendable, refused))
     best = min(taken, key=_preference(running, mendable))
@@ -259,6 +262,21 @@ def _reason_against(
     if undecided and undecided | kept == mendable:
         return "whether it carries the fix cannot be told: {0}".format(_names(undecided))
     return ""
+
+
+def _is_bad(
+    candidate: _Candidate,
+    running: Kernel,
+    wanted: frozenset[tuple[str, str]],
+    mendable: frozenset[tuple[str, str]],
+) -> bool:
+    """Whether an upgrade to it would be wrong for this host, whichever suite it comes from.
+
+    What runs is left out: apt would offer to remove the kernel that a failed trial falls back to.
+    """
+    if candidate.version == running.package_version:
+        return False
+    return bool(candidate.bad - wanted) or mendable <= candidate.bad
 
 
 def _refusal(candidate: _Candidate, reason: str) -> _Facts:

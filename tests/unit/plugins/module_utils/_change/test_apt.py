@@ -45,3 +45,16 @@ def test_dry_run_that_fails() -> None:
 def test_run_that_fails_says_what_apt_said() -> None:
     with pytest.raises(Stopped, match=r"Could not get lock.*Next: wait for the process"):
         purge({"out": WELL}, {"rc": 100, "err": "E: Could not get lock /var/lib/dpkg/lock-frontend\n"})
+
+
+def test_reason_of_dpkg_comes_before_the_line_of_apt() -> None:
+    """apt's line says no more than that dpkg failed; this is a post-installation script on Debian 12."""
+    err = (
+        "dpkg: error processing package linux-image-6.12.95+deb12-amd64 (--configure):\n"
+        " installed linux-image-6.12.95+deb12-amd64 package post-installation script subprocess returned error 1\n"
+        "Errors were encountered while processing:\n"
+        " linux-image-6.12.95+deb12-amd64\n"
+        "E: Sub-process /usr/bin/dpkg returned an error code (1)\n"
+    )
+    with pytest.raises(Stopped, match=r"--configure\): installed .* returned error 1 / E: Sub-process"):
+        purge({"out": WELL}, {"rc": 100, "err": err})

@@ -125,6 +125,17 @@ def test_a_worse_one_is_refused_even_if_it_is_the_only_one() -> None:
     assert plan["advice"][0]["command"] == "ethtool -K enp1s0 gro off"
 
 
+def test_versions_that_would_be_bad_are_blocked() -> None:
+    """In every suite, also one that may not be chosen from: an upgrade by hand would take it."""
+    plan = choose_remedy(facts(), database(ONLY_NEWER, NEW_FAULT), suites=["bookworm-security"])
+    assert chosen(plan) == "6.12.117-1~deb12u1"
+    assert plan["blocked"] == ["6.1.192-2", "6.12.95-1~bpo12+1"]
+
+
+def test_what_runs_and_what_is_merely_not_chosen_are_not_blocked() -> None:
+    assert choose_remedy(facts(), database())["blocked"] == []
+
+
 def test_a_part_of_the_faults_is_better_than_none() -> None:
     never = entry(id="never", kernel={"any": True}, debian=None)
     plan = choose_remedy(facts(), database(ENTRY, never))
