@@ -20,11 +20,28 @@ import socket
 import sys
 import typing as t
 
+from ._core.rack import capture_state
 from ._core.text import clean
 from .exits import BAD, UNKNOWN, USAGE, WELL, ToolError
 from .inventory_arguments import add_rack_arguments, asked_of
+from .inventory_hosts import NoHosts
+from .remember import add_store_arguments, memory_for
 
-__all__ = ["SCHEMA", "STATES", "Checked", "add_arguments", "capture_state", "check_host", "exit_code", "run"]
+__all__ = [
+    "SCHEMA",
+    "STATES",
+    "Checked",
+    "Judge",
+    "Looked",
+    "add_arguments",
+    "add_judge_arguments",
+    "as_json",
+    "capture_state",
+    "check_host",
+    "exit_code",
+    "looks",
+    "run",
+]
 
 #: Version of the shape of `--json`: docs/check.schema.json.
 SCHEMA = 1
@@ -50,9 +67,26 @@ class Checked(t.NamedTuple):
     failure: str  #: why there are no facts
 
 
+class Looked(t.NamedTuple):
+    """One host as it was looked at: its judgement, and what that was made of."""
+
+    checked: Checked
+    facts: Facts | None
+    variables: t.Mapping[str, t.Any]  #: of the inventory, those that were asked for
+    seen_at: datetime.datetime
+    cause: str = ""  #: why there are no facts: the heading of a key of `fanout.outcome.CAUSES`
+    next: str = ""  #: what to do about it
+    asked: bool = True  #: False where the run was ended before its turn came: that is no look
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Whose facts, what counts as bad, and how to show it."""
     parser.add_argument("--json", action="store_true", help="one JSON object with sorted keys")
+    add_judge_arguments(parser)
+
+
+def add_judge_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose facts, what they are judged by, and what counts as bad."""
     parser.add_argument(
         "--from",
         dest="recorded",
@@ -69,37 +103,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dir", metavar="FOLDER", action="append", default=[], help="pairing entries of your own, beside the shipped"
     )
     parser.add_argument("--waivers", metavar="FILE", help="YAML file with a list of waivers (crashready_waivers)")
+    add_store_arguments(parser, "looks at an inventory are kept without it")
     add_rack_arguments(parser)
 
 
 # --- judging ---------------------------------------------------------------------------------------------------------
-
-
-def capture_state(facts: t.Any) -> tuple[str, list[str]]:
-    """Whether a host would keep its next panic, by its facts, and what stands against it.
-
-    "armed" needs a capture kernel that is loaded and no problem that may lose the dump; what was not seen is "unknown".
-    """
-    from ._core.rack import why_not_armed
-
-    capture = facts.get("capture") if isinstance(facts, dict) else None
-    if not isinstance(capture, dict):
-        return "unknown", ["the facts have no capture"]
-    if capture.get("applicable") is False:
-        return "not applicable", []
-    armed = capture.get("armed")
-    if not isinstance(armed, bool):
-        reason = (capture.get("unread") or {}).get("armed") if isinstance(capture.get("unread"), dict) else None
-        return "unknown", ["it was not seen whether it is armed: {0}".format(clean(str(reason or "no reason given")))]
-    problems = [each for each in capture.get("problems") or [] if _is_problem(each)]
-    why = why_not_armed({"applicable": True, "armed": armed, "problems": problems})
-    if why:
-        return "not armed", [clean(why, 600)]
-    return "armed", []
-
-
-def _is_problem(value: t.Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("severity", "message", "remedy"))
 
 
 def check_host(host: str, facts: t.Any, judged: dict[str, t.Any]) -> Checked:
@@ -128,7 +136,7 @@ def exit_code(checked: t.Iterable[Checked], fail_on: str = "bad") -> int:
     return UNKNOWN if "unknown" in states or not states else WELL
 
 
-class _Judge:
+class Judge:
     """The database, read once for each set of folders, and the waivers of each host."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -158,7 +166,7 @@ class _Judge:
     def _waivers_of(self, host: str, folders: tuple[str, ...], told: t.Any) -> list[t.Any]:
         from ._core.errors import CoreError
         from ._core.waiver import parse_waivers
-        from .pairings import _waivers as read_waivers
+        from .pairings import read_waivers
 
         key = (folders, json.dumps(told, sort_keys=True, default=str))
         if key not in self._waivers:
@@ -179,57 +187,80 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.recorded and arguments.inventory and not arguments.local:
         print("crashready check: --from and -i are two ways to the same: give one of them", file=sys.stderr)
         return USAGE
-    judge = _Judge(arguments)
-    if arguments.recorded:
-        checked = [_of_record(judge, *each) for path in arguments.recorded for each in _recorded(path)]
-    elif arguments.inventory and not arguments.local:
-        found = _of_rack(judge, arguments)
-        if found is None:
-            return USAGE
-        checked = found
-    else:
-        checked = [_of_this_machine(judge)]
+    checked = []
+    try:
+        with memory_for(arguments, by_itself=True) as memory:
+            for looked in looks(arguments):
+                checked.append(looked.checked)
+                memory.add(looked)
+    except NoHosts as exc:
+        print("crashready check: {0}".format(exc), file=sys.stderr)
+        return USAGE
     _show(checked, arguments)
     return exit_code(checked, arguments.fail_on)
 
 
-def _of_this_machine(judge: _Judge) -> Checked:
+def looks(arguments: argparse.Namespace, variables: t.Sequence[str] = ()) -> t.Iterator[Looked]:
+    """Look at the hosts that the options name, and judge each. Raises NoHosts for wrong usage, ToolError.
+
+    `variables` are further ones of the inventory that the caller wants of each host.
+    """
+    judge = Judge(arguments)
+    if arguments.recorded:
+        for path in arguments.recorded:
+            yield from _of_records(judge, path)
+    elif arguments.inventory and not arguments.local:
+        yield from _of_rack(judge, arguments, variables)
+    else:
+        yield _of_this_machine(judge)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def _of_this_machine(judge: Judge) -> Looked:
     from ._host.facts import collect_facts
     from ._host.local import LocalHost
 
-    return judge.check(clean(socket.gethostname(), 128), collect_facts(LocalHost(), _SUBSETS), {})
+    facts = collect_facts(LocalHost(), _SUBSETS)
+    return Looked(judge.check(clean(socket.gethostname(), 128), facts, {}), facts, {}, _now())
 
 
-def _of_rack(judge: _Judge, arguments: argparse.Namespace) -> list[Checked] | None:
+def _of_rack(judge: Judge, arguments: argparse.Namespace, variables: t.Sequence[str]) -> t.Iterator[Looked]:
+    from .fanout.outcome import CAUSES
     from .fanout.rack_facts import ask_rack
-    from .inventory_hosts import JUDGE_VARIABLES, NoHosts, read_rack
+    from .inventory_hosts import JUDGE_VARIABLES, read_rack
 
-    try:
-        rack = read_rack(arguments.inventory, asked_of(arguments, JUDGE_VARIABLES))
-    except NoHosts as exc:
-        print("crashready check: {0}".format(exc), file=sys.stderr)
-        return None
+    rack = read_rack(arguments.inventory, asked_of(arguments, (*JUDGE_VARIABLES, *variables)))
     outcomes = ask_rack(rack, _SUBSETS, arguments)
-    checked = []
+    moment = _now()
     for target in rack.targets:
-        outcome = outcomes[target.name]
+        outcome, known = outcomes[target.name], target.variables
         if outcome.cause:
-            checked.append(_without_facts(target.name, "{0}: {1}".format(outcome.cause, outcome.says)))
+            checked = _without_facts(target.name, "{0}: {1}".format(outcome.cause, outcome.says))
+            cause = CAUSES[outcome.cause]
+            yield Looked(checked, None, known, moment, cause.title, cause.next, outcome.cause != "interrupted")
         else:
-            checked.append(judge.check(target.name, outcome.facts(), target.variables))
-    return checked
+            facts = outcome.facts()
+            yield Looked(judge.check(target.name, facts, known), facts, known, moment)
 
 
 def _without_facts(host: str, why: str) -> Checked:
     return Checked(clean(host, 200), "unknown", "unknown", (clean(why, 600),), None, clean(why, 600))
 
 
-def _of_record(judge: _Judge, host: str, facts: t.Any, failure: str) -> Checked:
-    return _without_facts(host, failure) if failure else judge.check(host, facts, {})
+def _of_records(judge: Judge, path: pathlib.Path) -> t.Iterator[Looked]:
+    """What a path has, with the time at which each file was written."""
+    for host, facts, failure, seen_at in _recorded(path):
+        if failure:
+            yield Looked(_without_facts(host, failure), None, {}, seen_at, failure)
+        else:
+            yield Looked(judge.check(host, facts, {}), facts, {}, seen_at)
 
 
-def _recorded(path: pathlib.Path) -> t.Iterator[tuple[str, t.Any, str]]:
-    """(host, facts, why there are none) of each host that a path has. Raises ToolError for a path that is none."""
+def _recorded(path: pathlib.Path) -> t.Iterator[tuple[str, t.Any, str, datetime.datetime]]:
+    """(host, facts, why there are none, when the file was written) of each host of a path. Raises ToolError."""
     if path.is_dir():
         try:
             names = sorted(name for name in os.listdir(path) if not name.startswith("."))[:_FILES_LIMIT]
@@ -243,7 +274,12 @@ def _recorded(path: pathlib.Path) -> t.Iterator[tuple[str, t.Any, str]]:
     else:
         raise ToolError("there is no {0}".format(path))
     for file in files:
-        yield from _of_file(file)
+        try:
+            written_at = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.timezone.utc)
+        except (OSError, ValueError, OverflowError):
+            written_at = _now()
+        for host, facts, failure in _of_file(file):
+            yield host, facts, failure, written_at
 
 
 def _is_record(name: str) -> bool:
@@ -304,14 +340,15 @@ def _of_rack_file(hosts: dict[str, t.Any]) -> t.Iterator[tuple[str, t.Any, str]]
 
 def _show(checked: list[Checked], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        hosts = {each.host: _as_json(each) for each in checked}
+        hosts = {each.host: as_json(each) for each in checked}
         worst = min((each.state for each in checked), key=STATES.index, default="unknown")
         print(json.dumps({"schema": SCHEMA, "state": worst, "hosts": hosts}, indent=2, sort_keys=True))
         return
     _show_table(checked)
 
 
-def _as_json(checked: Checked) -> dict[str, t.Any]:
+def as_json(checked: Checked) -> dict[str, t.Any]:
+    """A host as docs/check.schema.json has it."""
     return {
         "state": checked.state,
         "capture": checked.capture,

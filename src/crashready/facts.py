@@ -11,13 +11,16 @@ must stay so.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import pathlib
+import socket
 import typing as t
 
 from ._core.text import clean, human_bytes
 from .exits import WELL
 from .inventory_arguments import add_rack_arguments
+from .remember import add_store_arguments, memory_for
 
 __all__ = ["add_arguments", "render", "run"]
 
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save", metavar="FOLDER", type=pathlib.Path, help="with -i: also write HOST.json for every host into FOLDER"
     )
+    add_store_arguments(parser, "without it nothing is kept")
     add_rack_arguments(parser)
 
 
@@ -65,6 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ._host.local import LocalHost
 
     facts = collect_facts(LocalHost(), arguments.subset)
+    if arguments.remember:
+        with memory_for(arguments, by_itself=False) as memory:
+            memory.add_facts(
+                clean(socket.gethostname(), 128), facts, None, datetime.datetime.now(datetime.timezone.utc)
+            )
     print(json.dumps(facts, indent=2, sort_keys=True) if arguments.json else render(facts))
     return WELL
 

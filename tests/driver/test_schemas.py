@@ -15,14 +15,19 @@ import typing as t
 import jsonschema
 import pytest
 
-from crashready import check
+from crashready import check, diff, report
 from crashready.fanout import rack_facts
 from crashready.fanout.outcome import CAUSES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Run = t.Callable[..., subprocess.CompletedProcess[str]]
 
-SCHEMAS = {"facts-rack": rack_facts.SCHEMA, "check": check.SCHEMA}
+SCHEMAS = {
+    "facts-rack": rack_facts.SCHEMA,
+    "check": check.SCHEMA,
+    "report": report.SCHEMA,
+    "diff": diff.SCHEMA,
+}
 
 
 def schema(name: str) -> dict[str, t.Any]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from crashready.store import database, migrations, place
 from crashready.store.database import StoreError
-from crashready.store.history import Store, Unfit, canonical
+from crashready.store.history import Look, Store, Unfit, canonical
 from crashready.store.models import Base
 
 DAY = dt.timedelta(days=1)
@@ -109,9 +109,9 @@ def test_an_older_store_is_brought_forward_with_its_rows(tmp_path: pathlib.Path)
     path = str(tmp_path / "store")
     with Store(path) as store:
         store.add_crash(RECORD, "s0", "e1", NOON, NOON)
-    steps = (*migrations.STEPS, _step(migrations.NEWEST + 1, "CREATE TABLE drills (id INTEGER PRIMARY KEY)"))
+    steps = (*migrations.STEPS, _step(migrations.NEWEST + 1, "CREATE TABLE soaks (id INTEGER PRIMARY KEY)"))
     engine = database.open_engine(path, steps)
-    assert "drills" in sa.inspect(engine).get_table_names()
+    assert "soaks" in sa.inspect(engine).get_table_names()
     with engine.begin() as connection:
         assert database.version_of(connection) == migrations.NEWEST + 1
         assert connection.exec_driver_sql("SELECT count(*) FROM crash_records").scalar() == 1
@@ -129,11 +129,11 @@ def test_a_newer_store_is_refused_and_untouched(tmp_path: pathlib.Path) -> None:
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "store")
     Store(path).close()
-    broken = _step(migrations.NEWEST + 1, "CREATE TABLE drills (id INTEGER PRIMARY KEY)", "CREATE NONSENSE")
+    broken = _step(migrations.NEWEST + 1, "CREATE TABLE soaks (id INTEGER PRIMARY KEY)", "CREATE NONSENSE")
     with pytest.raises(StoreError, match="syntax error"):
         database.open_engine(path, (*migrations.STEPS, broken))
     engine = database.open_engine(path)
-    assert "drills" not in sa.inspect(engine).get_table_names(), "DDL is rolled back as well"
+    assert "soaks" not in sa.inspect(engine).get_table_names(), "DDL is rolled back as well"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,83 @@ def test_the_latest_of_every_host(store: Store) -> None:
     }
 
 
+# --- looks at a rack -------------------------------------------------------------------------------------------------
+
+WELL = {"state": "well", "capture": "armed", "verdict": "clear", "entries": [], "failure": None}
+BAD = {**WELL, "state": "bad", "capture": "not armed"}
+
+
+def look(host: str, armed: bool, days: float, judgement: dict[str, t.Any] | None = None, **more: t.Any) -> Look:
+    return Look(host, {"schema": 1, "capture": {"armed": armed}, **more}, judgement, NOON + days * DAY)
+
+
+def test_a_row_only_where_something_changed(store: Store) -> None:
+    hosts = ["h{0}".format(number) for number in range(1100)]
+    assert store.remember([look(host, True, 0, WELL) for host in hosts]) == (1100, 0, {})
+    same = {"kernel": {"candidates": None}}
+    assert store.remember([look(host, True, 1, WELL) for host in hosts]) == (0, 1100, {})
+    changed = [look(host, host != "h7", 2, BAD if host == "h7" else WELL) for host in hosts]
+    assert store.remember(changed) == (1, 1099, {})
+    then, now = store.standings(NOON + 1.5 * DAY), store.standings(NOON + 2 * DAY)
+    assert [host for host in hosts if then[host].facts_id != now[host].facts_id] == ["h7"]
+    assert (now["h0"].taken_at, now["h0"].seen_at) == (NOON, NOON + 2 * DAY)
+    assert (now["h7"].taken_at, then["h7"].seen_at) == (NOON + 2 * DAY, NOON + DAY)
+    assert now["h7"].judgement == BAD
+    assert store.facts_by_id([now["h7"].facts_id or 0])[now["h7"].facts_id or 0]["capture"] == {"armed": False}
+    assert store.remember([look("h0", True, 3, **same)]) == (1, 0, {}), "a part that was not looked at before"
+    assert store.standings(NOON - DAY) == {}
+
+
+def test_an_older_look_finds_its_place(store: Store) -> None:
+    store.remember([look("a", True, 0, WELL), look("a", False, 4, BAD)])
+    assert store.remember([look("a", True, 2, WELL)]) == (0, 1, {})
+    assert store.remember([look("a", False, 3, BAD)]) == (1, 0, {})
+    assert store.standings(NOON + 2.5 * DAY)["a"].judgement == WELL
+    assert store.standings(NOON + 3.5 * DAY)["a"].judgement == BAD
+
+
+def test_facts_that_cannot_be_kept_cost_their_host_alone(store: Store) -> None:
+    unfit = Look("huge", {"schema": 1, "x": "y" * 9_000_000}, WELL, NOON)
+    kept = store.remember([look("a", True, 0, WELL), unfit, look("b", True, 0, WELL)])
+    assert (kept.changed, list(kept.unfit)) == (2, ["huge"])
+    assert set(store.standings(NOON)) == {"a", "b"}
+
+
+def test_armed_since(store: Store) -> None:
+    for days, capture in enumerate(("armed", "not armed", "armed", "unknown", "armed")):
+        store.remember([Look("a", None, {**WELL, "capture": capture}, NOON + days * DAY)])
+    store.remember([Look("b", None, BAD, NOON), Look("c", None, {**WELL, "capture": "unknown"}, NOON)])
+    assert store.armed_since() == {"a": NOON + 2 * DAY}
+
+
+def test_old_looks_are_forgotten_but_the_newest_and_what_a_crash_names(store: Store) -> None:
+    store.remember([look("a", True, 0, WELL)])
+    named = store.facts_at("a", None)
+    assert named is not None
+    store.add_crash(RECORD, "a", "e1", NOON, NOON, named.id)
+    for days in (1, 2, 3):
+        store.remember([look("a", bool(days % 2), days, WELL if days % 2 else BAD, n=days), look("b", True, 0, WELL)])
+    assert store.forget(NOON + 100 * DAY) == 4, "two facts and two judgements of a"
+    assert store.facts_at("a", NOON) is not None
+    assert store.facts_at("a", NOON + 1.5 * DAY) == named._replace(facts=named.facts)
+    assert store.standings(NOON + 9 * DAY)["a"].judgement == WELL
+    assert store.standings(NOON + 9 * DAY)["b"].taken_at == NOON
+    assert store.forget() == 0, "by itself after two years"
+
+
+def test_drills(store: Store) -> None:
+    outcome = {"host": "a", "drill_id": "d1", "state": "unproven", "record": {"kind": "sysrq"}}
+    first = store.add_drill(outcome, NOON)
+    again = store.add_drill({**outcome, "state": "proven"}, NOON)
+    assert (first.new, again.new, again.id) == (True, False, first.id)
+    store.add_drill({**outcome, "drill_id": "d0", "state": "hung", "record": None}, NOON - DAY)
+    told = {"drill_id": "d1", "drilled_at": NOON.isoformat(), "state": "proven", "kind": "sysrq"}
+    assert store.last_drills() == {"a": told}
+    for odd in ({}, {"host": "a"}, {"host": "a", "drill_id": 5}, {**outcome, "x": {1, 2}}):
+        with pytest.raises(Unfit):
+            store.add_drill(odd, NOON)
+
+
 @pytest.mark.parametrize("host", ["s0", None])
 def test_the_same_crash_is_kept_once(store: Store, host: str | None) -> None:
     first = store.add_crash(RECORD, host, "e1", NOON, NOON)
@@ -294,3 +371,9 @@ def test_a_server_keeps_the_same() -> None:
         assert found is not None
         assert found.taken_at == NOON
         assert any(each["host"] == name for each in store.crashes("cr1:x:1"))
+        assert store.remember([look(name, True, 2, WELL)])[:2] == (1, 0)
+        assert store.remember([look(name, True, 3, WELL)])[:2] == (0, 1)
+        assert store.standings(NOON + 4 * DAY)[name].seen_at == NOON + 3 * DAY
+        assert store.armed_since()[name] == NOON + 2 * DAY
+        assert store.add_drill({"host": name, "drill_id": "d1", "state": "proven"}, NOON).new is True
+        assert store.forget(NOON - 1000 * DAY) == 0

@@ -7,39 +7,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from . import looks
+from .canonical import Unfit, canonical
 from .database import StoreError, open_engine
-from .models import Crash, FactsSnapshot, Host
+from .looks import Kept, Look, Standing
+from .models import Crash, Drill, FactsSnapshot, Host
 
-__all__ = ["Added", "Snapshot", "Store", "Unfit", "canonical"]
+__all__ = ["Added", "Kept", "Look", "Snapshot", "Standing", "Store", "Unfit", "canonical"]
 
-#: A record or the facts of one host are some ten kilobytes; more than this is not kept.
-_LIMIT_BYTES = 8 * 1024 * 1024
 _T = t.TypeVar("_T")
-
-
-class Unfit(StoreError):
-    """One value cannot be kept; the store is well."""
-
-
-def canonical(value: t.Any) -> str:
-    """JSON with sorted keys and no blanks: equal values give equal texts. ASCII, since PostgreSQL's text has no NUL.
-
-    Raises Unfit.
-    """
-    try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise Unfit("no JSON can be made of it: {0}".format(exc)) from exc
-    if len(text) > _LIMIT_BYTES:
-        raise Unfit("{0} bytes of JSON for one host, more than the {1} that are kept".format(len(text), _LIMIT_BYTES))
-    return text
 
 
 class Snapshot(t.NamedTuple):
@@ -84,25 +66,79 @@ class Store:
             raise StoreError("the store: {0}".format(told[0] if told else type(exc).__name__)) from exc
 
     def add_facts(self, host: str, facts: t.Mapping[str, t.Any], seen_at: dt.datetime) -> int:
-        """Keep facts of a host; where they are the same as its last ones, only `seen_at` moves. Gives the id."""
-        text = canonical(facts)
-        digest = hashlib.sha256(text.encode("ascii")).hexdigest()
+        """Keep facts of a host; where nothing that lasts has changed, only `seen_at` moves. Gives the id.
+
+        Parts that were not looked at (`--subset`) stay as they were seen last.
+        """
 
         def work(session: Session) -> int:
-            owner = _host(session, host, seen_at)
-            last = session.scalars(
-                sa.select(FactsSnapshot)
-                .where(FactsSnapshot.host_id == owner.id)
-                .order_by(FactsSnapshot.taken_at.desc(), FactsSnapshot.id.desc())
-                .limit(1)
-            ).first()
-            if last is not None and last.digest == digest and last.taken_at <= seen_at:
-                last.seen_at = max(last.seen_at, seen_at)
-                return last.id
-            row = FactsSnapshot(host_id=owner.id, taken_at=seen_at, seen_at=seen_at, digest=digest, facts=text)
+            owner = looks.host_of(session, host, seen_at)
+            newest = looks.newest_facts(session, owner.id)
+            number, made = looks.keep_facts(session, owner.id, facts, seen_at, newest)
+            if not made:
+                row = session.get_one(FactsSnapshot, number)
+                row.seen_at = max(row.seen_at, seen_at)
+            return number
+
+        return self._transaction(work)
+
+    def remember(self, seen: t.Sequence[Look]) -> Kept:
+        """Keep looks at hosts."""
+        return self._transaction(lambda session: looks.keep_looks(session, seen))
+
+    def forget(self, before: dt.datetime | None = None) -> int:
+        """Delete looks that were last seen so before a moment (KEEP_DAYS ago); how many. Each host keeps its newest."""
+        limit = before or dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=looks.KEEP_DAYS)
+        return self._transaction(lambda session: looks.forget(session, limit))
+
+    def standings(self, moment: dt.datetime) -> dict[str, Standing]:
+        """What was known of every host at a moment, by name."""
+        return self._transaction(lambda session: looks.standings(session, moment))
+
+    def facts_by_id(self, ids: t.Sequence[int]) -> dict[int, dict[str, t.Any]]:
+        """The facts of snapshots, by `Standing.facts_id`."""
+        return self._transaction(lambda session: looks.facts_by_id(session, ids))
+
+    def armed_since(self) -> dict[str, dt.datetime]:
+        """Since when each host has been armed at every look, by name; hosts that are not armed are left out."""
+        return self._transaction(looks.armed_since)
+
+    def add_drill(self, outcome: t.Mapping[str, t.Any], drilled_at: dt.datetime) -> Added:
+        """Keep the outcome of a drill (`_core.drilloutcome.judge_steps`). The same drill again replaces it.
+
+        Raises Unfit for an outcome without host or drill id.
+        """
+        host, drill_id = outcome.get("host"), outcome.get("drill_id")
+        if not isinstance(host, str) or not isinstance(drill_id, str) or not host or not drill_id:
+            raise Unfit("the outcome of a drill names no host or no drill")
+        record = outcome.get("record")
+        kind = record.get("kind") if isinstance(record, dict) else None
+        values = {"drilled_at": drilled_at, "state": str(outcome.get("state") or "unproven")[:16]}
+        values.update(kind=_short(kind, 16), outcome=canonical(outcome))
+
+        def work(session: Session) -> Added:
+            owner = looks.host_of(session, host, drilled_at)
+            wanted = (Drill.host_id == owner.id, Drill.drill_id == drill_id[:64])
+            same = session.scalars(sa.select(Drill).where(*wanted)).first()
+            row = same or Drill(host_id=owner.id, drill_id=drill_id[:64])
+            for name, value in values.items():
+                setattr(row, name, value)
             session.add(row)
             session.flush()
-            return row.id
+            return Added(row.id, same is None)
+
+        return self._transaction(work)
+
+    def last_drills(self) -> dict[str, dict[str, t.Any]]:
+        """The last drill of every host, by name: {drill_id, drilled_at, state, kind}."""
+        query = sa.select(Drill, Host.name).join(Host).order_by(Drill.drilled_at, Drill.id)
+
+        def work(session: Session) -> dict[str, dict[str, t.Any]]:
+            found = {}
+            for row, name in session.execute(query):
+                told = {"drill_id": row.drill_id, "drilled_at": row.drilled_at.isoformat()}
+                found[name] = {**told, "state": row.state, "kind": row.kind}
+            return found
 
         return self._transaction(work)
 
@@ -145,7 +181,7 @@ class Store:
         values = _crash_values(record, event, crashed_at, recorded_at, facts_id)
 
         def work(session: Session) -> Added:
-            owner = _host(session, host, recorded_at).id if host else None
+            owner = looks.host_of(session, host, recorded_at).id if host else None
             same = session.scalars(
                 sa.select(Crash).where(
                     Crash.host_id.is_(None) if owner is None else Crash.host_id == owner,
@@ -183,15 +219,6 @@ class Store:
         """One crash record as it was kept."""
         text = self._transaction(lambda session: session.scalar(sa.select(Crash.record).where(Crash.id == crash_id)))
         return t.cast("dict[str, t.Any]", json.loads(text)) if text is not None else None
-
-
-def _host(session: Session, name: str, seen_at: dt.datetime) -> Host:
-    found = session.scalars(sa.select(Host).where(Host.name == name[:255])).first()
-    if found is None:
-        found = Host(name=name[:255], first_seen_at=seen_at)
-        session.add(found)
-        session.flush()
-    return found
 
 
 def _snapshot(row: t.Any) -> Snapshot:

@@ -81,7 +81,42 @@ def _first_crash_records(tables: sa.MetaData) -> None:
     )
 
 
-#: In order. The next one is appended: Step(2, "what it brings", function).
-STEPS: tuple[Step, ...] = (Step(1, "hosts, facts snapshots and crash records", _first),)
+def _second(connection: sa.Connection) -> None:
+    tables = _frozen()
+    sa.Table("hosts", tables, sa.Column("id", sa.Integer, primary_key=True))  # there already; foreign keys name it
+    judgements = sa.Table(
+        "judgements",
+        tables,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("host_id", sa.ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("taken_at", Utc, nullable=False),
+        sa.Column("seen_at", Utc, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("capture", sa.String(16), nullable=False),
+        sa.Column("verdict", sa.String(16)),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("judgement", sa.Text, nullable=False),
+        sa.Index(None, "host_id", "taken_at"),
+    )
+    drills = sa.Table(
+        "drills",
+        tables,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("host_id", sa.ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("drill_id", sa.String(64), nullable=False),
+        sa.Column("drilled_at", Utc, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("kind", sa.String(16)),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.UniqueConstraint("host_id", "drill_id"),
+    )
+    tables.create_all(connection, [judgements, drills])
+
+
+#: In order. The next one is appended: Step(3, "what it brings", function).
+STEPS: tuple[Step, ...] = (
+    Step(1, "hosts, facts snapshots and crash records", _first),
+    Step(2, "judgements of hosts and drills", _second),
+)
 
 NEWEST = STEPS[-1].version

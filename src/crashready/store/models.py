@@ -6,7 +6,7 @@
 
 Names: tables are plural nouns in snake case, a foreign key is `<singular>_id`, a moment ends
 in `_at` and is UTC, a JSON text is canonical (sorted keys, no blanks; `history.canonical`) and
-stands beside the columns that are searched. A new table (drills, soaks, runs) is a class here
+stands beside the columns that are searched. A new table (soaks, runs) is a class here
 and one more step in `migrations`; a test compares the two.
 """
 
@@ -17,7 +17,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Base", "Crash", "FactsSnapshot", "Host", "SchemaStep", "Utc"]
+__all__ = ["Base", "Crash", "Drill", "FactsSnapshot", "Host", "Judgement", "SchemaStep", "Utc"]
 
 
 class Utc(sa.types.TypeDecorator[dt.datetime]):
@@ -83,7 +83,8 @@ class FactsSnapshot(Base):
     host_id: Mapped[int] = mapped_column(sa.ForeignKey("hosts.id", ondelete="CASCADE"))
     taken_at: Mapped[dt.datetime] = mapped_column(Utc)
     seen_at: Mapped[dt.datetime] = mapped_column(Utc)
-    digest: Mapped[str] = mapped_column(sa.String(64))  #: SHA-256 of `facts`, hexadecimal
+    #: SHA-256 of what lasts of `facts` (`_core.history.lasting`), hexadecimal; of schema 1: of all of it
+    digest: Mapped[str] = mapped_column(sa.String(64))
     facts: Mapped[str] = mapped_column(sa.Text)
 
 
@@ -111,3 +112,35 @@ class Crash(Base):
     driver: Mapped[str | None] = mapped_column(sa.String(64))
     kernel_release: Mapped[str | None] = mapped_column(sa.String(128))
     record: Mapped[str] = mapped_column(sa.Text)
+
+
+class Judgement(Base):
+    """What `crashready check` said of a host, from `taken_at` (first said so) to `seen_at` (last said so)."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (sa.Index(None, "host_id", "taken_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(sa.ForeignKey("hosts.id", ondelete="CASCADE"))
+    taken_at: Mapped[dt.datetime] = mapped_column(Utc)
+    seen_at: Mapped[dt.datetime] = mapped_column(Utc)
+    state: Mapped[str] = mapped_column(sa.String(16))
+    capture: Mapped[str] = mapped_column(sa.String(16))
+    verdict: Mapped[str | None] = mapped_column(sa.String(16))
+    digest: Mapped[str] = mapped_column(sa.String(64))  #: SHA-256 of `judgement`, hexadecimal
+    judgement: Mapped[str] = mapped_column(sa.Text)  #: of `_core.history.brief_judgement`
+
+
+class Drill(Base):
+    """The outcome of one drill of a host, as `crashready drill` keeps it."""
+
+    __tablename__ = "drills"
+    __table_args__ = (sa.UniqueConstraint("host_id", "drill_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(sa.ForeignKey("hosts.id", ondelete="CASCADE"))
+    drill_id: Mapped[str] = mapped_column(sa.String(64))
+    drilled_at: Mapped[dt.datetime] = mapped_column(Utc)
+    state: Mapped[str] = mapped_column(sa.String(16))
+    kind: Mapped[str | None] = mapped_column(sa.String(16))
+    outcome: Mapped[str] = mapped_column(sa.Text)
