@@ -18,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACE = "ansible_collections/rackops/crashready/"
 #: What galaxy.yml's build_ignore leaves in the collection; `data` is read on the controller.
-PARTS = ("LICENSE", "README.md", "data", "docs", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
+PARTS = ("LICENSE", "README.md", "data", "docs", "galaxy.yml", "meta", "monitoring", "playbooks", "plugins", "roles")
 
 
 class CollectionBuildHook(BuildHookInterface):  # type: ignore[misc,type-arg]

@@ -57,3 +57,9 @@ def harden() -> t.Callable[..., Ran]:
 def ad_hoc() -> t.Callable[..., Ran]:
     """`ansible -i RACK`, with further arguments."""
     return lambda *arguments: _run("ansible", *arguments)
+
+
+@pytest.fixture(scope="session")
+def play() -> t.Callable[..., Ran]:
+    """`ansible-playbook PLAYBOOK -i RACK`, with further arguments."""
+    return lambda playbook, *arguments: _run("ansible-playbook", playbook, *arguments)

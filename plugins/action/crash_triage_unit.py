@@ -6,30 +6,10 @@
 
 from __future__ import annotations
 
-import base64
-import typing as t
-import zlib
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible_collections.rackops.crashready.plugins.plugin_utils import triage_program
+from ansible_collections.rackops.crashready.plugins.plugin_utils.program_action import ProgramAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(ProgramAction):
     """Runs the module with `program` filled in."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        if arguments.get("state", "present") == "present":
-            try:
-                arguments["program"] = base64.b64encode(zlib.compress(triage_program.build(), 9)).decode("ascii")
-            except (OSError, SyntaxError) as exc:
-                raise AnsibleActionFail(
-                    "cannot make the program from the collection: {0}. Next: install rackops.crashready again".format(
-                        exc
-                    )
-                ) from exc
-        result: dict[str, t.Any] = self._execute_module(module_args=arguments, task_vars=task_vars or {})
-        result.get("invocation", {}).get("module_args", {}).pop("program", None)
-        return result
+    PROGRAM = "triage"

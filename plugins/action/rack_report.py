@@ -89,7 +89,7 @@ def _command() -> str:
         word = given.pop(0)
         if word in ("-e", "--extra-vars") and given:
             value = given.pop(0)
-            if "crashready_yes_reboot" in value or "crashready_report_file" in value:
+            if "crashready_yes_" in value or "crashready_report_file" in value:
                 continue
             words += [word, "(not shown)" if _SECRET.search(value) else value]
         else:

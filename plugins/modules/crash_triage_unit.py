@@ -71,15 +71,17 @@ changes:
   elements: dict
 """
 
-import base64
-import binascii
-import zlib
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rackops.crashready.plugins.module_utils._change.files import Stopped
-from ansible_collections.rackops.crashready.plugins.module_utils._change.triageunit import converge
+from ansible_collections.rackops.crashready.plugins.module_utils._change.hostprogram import converge
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
-from ansible_collections.rackops.crashready.plugins.module_utils._core.triage_unit import Wanted, webhook_from
+from ansible_collections.rackops.crashready.plugins.module_utils._core.host_program import unpack_program
+from ansible_collections.rackops.crashready.plugins.module_utils._core.triage_unit import (
+    LAYOUT,
+    Wanted,
+    wanted_files,
+    webhook_from,
+)
 from ansible_collections.rackops.crashready.plugins.module_utils._host.local import LocalHost
 from ansible_collections.rackops.crashready.plugins.module_utils._host.python import too_old
 
@@ -101,14 +103,12 @@ def main() -> None:
         module.fail_json(msg=too_old())
     given = module.params
     present = given["state"] == "present"
-    if present and not given["program"]:
-        module.fail_json(msg="program: the action plugin of this module makes it; call it by its full name")
     try:
-        program = zlib.decompress(base64.b64decode(given["program"] or "")) if present else b""
+        program = unpack_program(given["program"]) if present else b""
         webhook = webhook_from(given["webhook"], given["webhook_header"], given["webhook_secret"])
         wanted = Wanted(present, program, given["folder"], given["thin_out"], webhook)
-        result = converge(LocalHost(), wanted, module.check_mode)
-    except (CoreError, Stopped, binascii.Error, zlib.error) as exc:
+        result = converge(LocalHost(), LAYOUT, wanted_files(wanted), module.check_mode)
+    except (CoreError, Stopped) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)
 

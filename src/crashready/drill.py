@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""`crashready drill`: panics hosts one at a time, with consent by name, and says whose capture is proven."""
+"""`crashready drill`: panics hosts one at a time, with consent by name, and says whose capture is proven.
+
+Its run is kept in a folder with every event. `--resume` goes on with an earlier one, for the hosts that have no
+verdict yet; a panic under way is read where it was left, and each further one needs a yes again.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,8 @@ import argparse
 import json
 import os
 import pathlib
-import re
-import subprocess
+import shutil
 import sys
-import tempfile
 import typing as t
 
 from . import collection
@@ -22,13 +24,20 @@ from ._core.drilloutcome import SCHEMA, render_outcomes
 from ._core.drillrecord import KINDS
 from ._core.text import clean
 from .exits import BAD, UNKNOWN, USAGE, WELL, ToolError
+from .inventory_hosts import Asked, NoHosts, read_rack
+from .rack_run import WrongUsage, refuse_changes, show_end, without_yes
 
-__all__ = ["add_arguments", "ask", "command_line", "exit_code", "inventory_hosts", "outcomes_of", "run"]
+if t.TYPE_CHECKING:
+    from .playbook_run import RunFolder
+
+__all__ = ["add_arguments", "ask", "command_line", "exit_code", "left_of", "outcomes_of", "run"]
 
 _PLAYBOOK = collection.NAME + ".drill"
 _STATES = {"proven": WELL, "would go": WELL, "unreachable": UNKNOWN, "unproven": BAD, "refused": BAD, "hung": BAD}
 #: What a drill was, rather than an attempt at one: these replace an earlier file.
 _DRILLED = ("proven", "unproven", "hung")
+#: Where nothing is left to do: nobody panics twice because a run is gone on with.
+_FINISHED = ("proven", "unproven", "would go")
 _OUTCOME_LIMIT = 4 * 1024 * 1024
 
 Outcome = dict[str, t.Any]
@@ -43,10 +52,8 @@ def _hosts(text: str) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that are ours; those of --ansible go to ansible-playbook as they are."""
-    parser.add_argument("hosts", nargs="+", metavar="HOST", help="hosts to panic, by their names in the inventory")
-    parser.add_argument(
-        "-i", "--inventory", required=True, action="append", help="inventory of the rack (can be repeated)"
-    )
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help="hosts to panic, by their names in the inventory")
+    parser.add_argument("-i", "--inventory", action="append", help="inventory of the rack (can be repeated)")
     parser.add_argument(
         "--yes",
         metavar="HOST[,HOST]",
@@ -69,39 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--extra-vars", metavar="VARS", action="append", default=[], help="as for ansible-playbook"
     )
+    parser.add_argument("--run-folder", metavar="FOLDER", type=pathlib.Path, help="where folders of runs are made")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="last",
+        help="go on with an earlier run: its folder, or without one the last; each panic needs a yes again",
+    )
     parser.add_argument("--ansible", metavar="OPTION", action="append", default=[], help="handed to ansible-playbook")
-
-
-def _program(name: str) -> list[str]:
-    program = os.path.join(os.path.dirname(sys.executable), name)
-    # "python -m ansible playbook" is ansible-playbook; "python -m ansible adhoc" is ansible.
-    return (
-        [program] if os.path.exists(program) else [sys.executable, "-m", "ansible", name.partition("-")[2] or "adhoc"]
-    )
-
-
-def inventory_hosts(inventories: t.Sequence[str]) -> list[str]:
-    """Names of all hosts, as Ansible itself reads the inventories. Raises ToolError."""
-    command = [*_program("ansible"), "all", "--list-hosts"]
-    for inventory in inventories:
-        command += ["-i", inventory]
-    done = subprocess.run(
-        command,
-        env={**collection.environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    names = re.findall(r"(?m)^ {4}(\S+)$", done.stdout)
-    if done.returncode != 0 or not names:
-        said = clean((done.stderr or done.stdout)[-600:], 500)
-        raise ToolError(
-            "the inventory has no host that Ansible can read ({0}). Look at it with: {1}".format(
-                said, "ansible-inventory --graph -i " + " -i ".join(inventories)
-            )
-        )
-    return names
 
 
 def ask(host: str, kind: str | None, prompt: t.Callable[[str], str] = input) -> str | None:
@@ -138,25 +121,30 @@ def _consents(arguments: argparse.Namespace, hosts: list[str]) -> tuple[list[str
 
 def _outcome(host: str, state: str, reason: str, after: str) -> Outcome:
     shape: Outcome = {"schema": SCHEMA, "host": host, "state": state, "reasons": [reason], "next": after}
-    shape.update(notes=[], drill_id=None, estimate=None, record=None, proposal=None, timeline=[], console=[])
+    shape.update(
+        notes=[], drill_id=None, estimate=None, record=None, proposal=None, timeline=[], console=[], channels=[]
+    )
     return {**shape, "returned_after_s": None}
 
 
-def command_line(arguments: argparse.Namespace, hosts: t.Sequence[str], yes: t.Sequence[str], folder: str) -> list[str]:
-    """The ansible-playbook command line, without the program."""
+def command_line(arguments: argparse.Namespace, hosts: t.Sequence[str]) -> list[str]:
+    """The ansible-playbook command line, without the program and without a yes."""
     words = [_PLAYBOOK]
     for inventory in arguments.inventory:
         words += ["-i", inventory]
     words += ["--check"] if arguments.check else []
     for variables in arguments.extra_vars:
         words += ["-e", variables]
-    ours: dict[str, t.Any] = {"crashready_hosts": list(hosts), "crashready_yes_panic": list(yes)}
-    ours["crash_drill_records"] = folder
+    return [*words, "-e", json.dumps({"crashready_hosts": list(hosts), **_variables(arguments)}), *arguments.ansible]
+
+
+def _variables(arguments: argparse.Namespace) -> dict[str, t.Any]:
+    ours: dict[str, t.Any] = {}
     if arguments.kind:
         ours["crash_drill_kind"] = arguments.kind
     if arguments.timeout is not None:
         ours["crash_drill_timeout_s"] = arguments.timeout
-    return [*words, "-e", json.dumps(ours), *arguments.ansible]
+    return ours
 
 
 def outcomes_of(folder: pathlib.Path, hosts: t.Iterable[str], code: int) -> list[Outcome]:
@@ -184,47 +172,134 @@ def exit_code(outcomes: t.Iterable[Outcome]) -> int:
     return BAD if BAD in codes else UNKNOWN if UNKNOWN in codes else WELL
 
 
+def left_of(folder: pathlib.Path, hosts: t.Iterable[str]) -> list[str]:
+    """Hosts of an earlier run that have no verdict yet, by the outcomes that it wrote."""
+    return [outcome["host"] for outcome in outcomes_of(folder, hosts, 0) if outcome["state"] not in _FINISHED]
+
+
 def _keep(folder: pathlib.Path, records: pathlib.Path, outcomes: t.Iterable[Outcome]) -> None:
     for outcome in outcomes:
         path = folder / (outcome["host"] + ".json")
         if outcome["state"] in _DRILLED and path.exists():
-            os.replace(path, records / path.name)
+            new = records / (".{0}.{1}".format(path.name, os.getpid()))
+            shutil.copy2(path, new)
+            new.replace(records / path.name)
 
 
-def _play(arguments: argparse.Namespace, hosts: list[str], yes: list[str]) -> list[Outcome]:
-    """Run the playbook; its own output goes to standard error."""
+class _Begun(t.NamedTuple):
+    """A run that is about to go (on): its folder, the words without a yes, the hosts that are to be drilled."""
+
+    folder: RunFolder
+    words: list[str]
+    hosts: list[str]
+
+    @property
+    def outcomes(self) -> pathlib.Path:
+        """Where the playbook writes them."""
+        return self.folder.path / "outcomes"
+
+
+def _prepared(arguments: argparse.Namespace) -> _Begun:
+    """A new run, or what is left of an earlier one. Raises ToolError."""
+    from .playbook_run import RunFolder, last_run
+
+    if arguments.resume is None:
+        hosts = list(dict.fromkeys(arguments.hosts))
+        words = command_line(arguments, hosts)
+        folder = RunFolder.make("drill", words, arguments.run_folder)
+        folder.record["hosts"] = hosts
+        folder.write()
+        (folder.path / "outcomes").mkdir(mode=0o700)
+        return _Begun(folder, words, hosts)
+    path = last_run("drill") if arguments.resume == "last" else pathlib.Path(arguments.resume)
+    folder = RunFolder.open(path, "drill")
+    named = folder.record.get("hosts")
+    if not isinstance(named, list) or not all(isinstance(host, str) for host in named):
+        raise ToolError("{0} does not say which hosts were to be drilled".format(path))
+    words = without_yes(folder.record["argv"], "crash_drill_consent")
+    if "--check" in words:
+        raise ToolError("{0} was a run with --check, which leaves nothing to go on with".format(path))
+    told = _variables(arguments)
+    same = not told or json.dumps({"crashready_hosts": named, **told}) in words
+    refuse_changes(path, words, arguments, {} if same else told, arguments.ansible)
+    hosts = left_of(folder.path / "outcomes", named)
+    return _Begun(folder, [*words, "-e", json.dumps({"crashready_hosts": hosts})], hosts)
+
+
+def _play(arguments: argparse.Namespace, begun: _Begun, hosts: list[str], yes: list[str]) -> list[Outcome]:
+    """Run the playbook for these hosts; progress goes to standard error."""
+    from .playbook_run import ask_passwords, run_playbook
+    from .playbook_view import view_for
+
     records = arguments.records.absolute()
     try:
         records.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".run-", dir=records)
     except OSError as exc:
         raise ToolError("the outcomes cannot be kept: {0}. Choose another folder with --records".format(exc)) from exc
-    with folder as name:
-        command = [*_program("ansible-playbook"), *command_line(arguments, hosts, yes, name)]
-        sys.stderr.flush()
-        code = subprocess.call(command, env=collection.environment(), stdout=sys.stderr.fileno())
-        outcomes = outcomes_of(pathlib.Path(name), hosts, code)
-        _keep(pathlib.Path(name), records, outcomes)
+    for host in hosts:  # of an earlier attempt
+        (begun.outcomes / (host + ".json")).unlink(missing_ok=True)
+    ours = {"crashready_hosts": hosts, "crashready_yes_panic": yes, "crash_drill_records": str(begun.outcomes)}
+    words = [*begun.words, "-e", json.dumps(ours)]
+    passwords = ask_passwords(words)
+    view = view_for("drill")
+    try:
+        done = run_playbook(words, begun.folder, view, passwords)
+    finally:
+        view.close()
+    outcomes = outcomes_of(begun.outcomes, hosts, done.code)
+    if not any((begun.outcomes / (host + ".json")).exists() for host in hosts):
+        show_end(begun.folder, done.status)
+    _keep(begun.outcomes, records, outcomes)
     return outcomes
+
+
+def _wrong(arguments: argparse.Namespace) -> list[str]:
+    """What was asked for and cannot be."""
+    if arguments.resume is not None:
+        return ["--resume takes hosts and inventory from the run; leave them out"] if arguments.hosts else []
+    if not arguments.inventory or not arguments.hosts:
+        return ["an inventory and names of hosts are needed: -i INVENTORY HOST, or --resume"]
+    try:
+        known = [target.name for target in read_rack(arguments.inventory, Asked()).targets]
+    except NoHosts as exc:
+        return [str(exc)]
+    return [problem.message for problem in strangers(list(dict.fromkeys(arguments.hosts)), known)]
+
+
+def _wrong_yes(arguments: argparse.Namespace, hosts: t.Container[str]) -> list[str]:
+    names = [host for given in arguments.yes for host in given if host not in hosts]
+    return ["--yes names {0!r}, which is not to be drilled".format(clean(host, 80)) for host in names]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the names, ask, run the playbook, show the outcomes. Raises ToolError before anything was done."""
-    hosts = list(dict.fromkeys(arguments.hosts))
     collection.check(collection.chosen_copy())
-    wrong = [problem.message for problem in strangers(hosts, inventory_hosts(arguments.inventory))]
-    for host in (host for given in arguments.yes for host in given):
-        if host not in hosts:
-            wrong.append("--yes names {0!r}, which is not to be drilled".format(clean(host, 80)))
-    if wrong:
+    wrong = _wrong(arguments)
+    if arguments.resume is None:
+        wrong += _wrong_yes(arguments, arguments.hosts)
+    begun = None
+    try:
+        begun = _prepared(arguments) if not wrong else None
+    except WrongUsage as exc:
+        wrong.append(str(exc))
+    if begun is not None and arguments.resume is not None:
+        wrong = _wrong_yes(arguments, begun.hosts)
+    if begun is None or wrong:
         print("crashready drill: {0}. Nothing was done.".format("; ".join(wrong)), file=sys.stderr)
         return USAGE
-    yes, declined = _consents(arguments, hosts)
-    left = [host for host in hosts if host not in [outcome["host"] for outcome in declined]]
-    done = _play(arguments, left, yes) if left else []
-    outcomes = sorted([*done, *declined], key=lambda outcome: hosts.index(outcome["host"]))
+    if not begun.hosts:
+        print("crashready drill: every host of that run has its verdict", file=sys.stderr)
+        return WELL
+    yes, declined = _consents(arguments, begun.hosts)
+    left = [host for host in begun.hosts if host not in [outcome["host"] for outcome in declined]]
+    done = _play(arguments, begun, left, yes) if left else []
+    outcomes = sorted([*done, *declined], key=lambda outcome: begun.hosts.index(outcome["host"]))
     if arguments.json:
         print(json.dumps({"schema": SCHEMA, "hosts": outcomes}, indent=2, sort_keys=True))
     else:
         print(render_outcomes(outcomes))
-    return exit_code(outcomes)
+    code = exit_code(outcomes)
+    again = "; go on: crashready drill --resume {0}".format(begun.folder.path)
+    unfinished = left_of(begun.outcomes, begun.hosts) and not arguments.check
+    print("events of this run: {0}{1}".format(begun.folder.path, again if unfinished else ""), file=sys.stderr)
+    return code

@@ -4,7 +4,7 @@
 # SPDX-FileCopyrightText: 2026, The Crashready authors
 """What is known of the rack when a crash is explained: facts, earlier crashes, pairing entries. Logic: `_core.fleet`.
 
-Facts come from the inventory (asked now, through Ansible), from a folder of recorded ones, and from
+Facts come from the inventory (asked now, see `fanout`), from a folder of recorded ones, and from
 the store; the first that has a host counts. What is missing (SQLAlchemy, PyYAML, Ansible) is said
 once, and the answer is smaller by it.
 """
@@ -14,9 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import typing as t
 
 from ._core import fleet, pairing_draft
@@ -32,34 +29,7 @@ __all__ = ["Knowledge", "Seen", "facts_of_inventory", "read_facts_folder"]
 _FILE_LIMIT = 32 * 1024 * 1024
 _FILES_LIMIT = 50_000
 
-_PLAYBOOK = [
-    {
-        "name": "Facts of the rack",
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": [
-            {
-                "name": "NICs, kernel and crashes of the host are known",
-                "rackops.crashready.crash_facts": {"gather_subset": ["nics", "kernel", "crashes"]},
-                "register": "crashready_seen",
-            },
-            {
-                "name": "They are on the controller",
-                "delegate_to": "localhost",
-                "become": False,
-                "vars": {
-                    "ansible_connection": "local",
-                    "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-                },
-                "ansible.builtin.copy": {
-                    "content": "{{ crashready_seen.ansible_facts.crashready | to_json }}",
-                    "dest": "{{ crashready_folder }}/{{ inventory_hostname }}.json",
-                    "mode": "0600",
-                },
-            },
-        ],
-    }
-]
+_SUBSETS = ("nics", "kernel", "crashes")
 
 
 class Seen(t.NamedTuple):
@@ -118,33 +88,29 @@ def _read_facts(path: str) -> tuple[dict[str, t.Any], dt.datetime]:
 
 
 def facts_of_inventory(inventories: t.Sequence[str]) -> dict[str, Seen]:
-    """Ask every host of the inventories now, through Ansible. Raises ToolError where Ansible cannot run."""
-    from . import collection
+    """Ask every host of the inventories now, as `crashready facts -i` does; who does not answer is said and left out.
 
-    copy = collection.chosen_copy()
-    collection.check(copy)
-    program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
-    start = [program] if os.path.exists(program) else [sys.executable, "-m", "ansible", "playbook"]
-    sources = [word for each in inventories for word in ("-i", each)]
-    with tempfile.TemporaryDirectory(prefix="crashready-") as folder:
-        playbook, answers = os.path.join(folder, "facts.json"), os.path.join(folder, "hosts")
-        os.mkdir(answers)
-        with open(playbook, "w", encoding="utf-8") as stream:
-            json.dump(_PLAYBOOK, stream)  # JSON is YAML
-        argv = [*start, *sources, "-e", json.dumps({"crashready_folder": answers}), playbook]
-        environment = {**collection.environment(), "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-        found = read_facts_folder(answers)
-    if done.returncode:
-        last = [
-            line for line in done.stdout.decode("utf-8", "replace").splitlines() if "fatal:" in line or "ERROR" in line
-        ]
-        say("not every host answered ({0} did): {1}".format(len(found), clean("; ".join(last), 600) or "see above"))
-    if not found:
-        raise ToolError(
-            "no host of {0} gave facts. Look with: ansible -i {0} -m ping all".format(", ".join(inventories))
-        )
-    return {host: seen._replace(origin="asked now", seen_at=_now()) for host, seen in found.items()}
+    Raises ToolError where the inventory cannot be read or no host answers.
+    """
+    from .fanout.gather import Limits, gather
+    from .fanout.progress import progress_for, summary
+    from .inventory_hosts import Asked, NoHosts, read_rack
+
+    try:
+        rack = read_rack(inventories, Asked())
+    except NoHosts as exc:
+        raise ToolError(str(exc)) from exc
+    outcomes = gather(rack, _SUBSETS, Limits(), progress_for())
+    found = {host: outcome.facts() for host, outcome in outcomes.items()}
+    text = summary(outcomes.values())
+    if text:
+        say("not every host answered ({0} did)\n{1}".format(sum(facts is not None for facts in found.values()), text))
+    moment = _now()
+    seen = {host: Seen(facts, moment, "asked now") for host, facts in found.items() if facts is not None}
+    if not seen:
+        names = ", ".join(inventories)
+        raise ToolError("no host of {0} gave facts. Look with: crashready facts -i {1}".format(names, inventories[0]))
+    return seen
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------

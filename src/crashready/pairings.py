@@ -28,7 +28,7 @@ from .pairings_changelog import add_changelog_parser
 from .pairings_import import add_import_parser
 from .version import collection_root
 
-__all__ = ["add_arguments", "exit_code", "load_database", "run"]
+__all__ = ["add_arguments", "exit_code", "load_database", "read_waivers", "run"]
 
 #: Version of the shape of what `--json` prints for list, lint and explain.
 SCHEMA = 1
@@ -277,7 +277,7 @@ def exit_code(verdict: str) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     database = load_database(arguments.dir)
-    waivers = _waivers(arguments.waivers, database)
+    waivers = read_waivers(arguments.waivers, database)
     facts, today = _facts(arguments.facts), datetime.date.today().isoformat()
     found = judge.judge_host(facts, database, waivers, arguments.host, today)
     derived = DerivedBugs(load_derived()).of(facts) if found["remedies"] else None
@@ -289,7 +289,11 @@ def _explain(arguments: argparse.Namespace) -> int:
     return exit_code(found["verdict"])
 
 
-def _waivers(path: str | None, database: judge.Database) -> list[waiver.Waiver]:
+def read_waivers(path: str | None, database: judge.Database) -> list[waiver.Waiver]:
+    """The waivers of a YAML file: a list of them, or `crashready_waivers` with one. None: there are none.
+
+    Raises ToolError for a file that cannot be read, and for a waiver of no entry in `database`.
+    """
     if path is None:
         return []
     value, _lines, faults = _files().read_yaml(path)

@@ -238,12 +238,19 @@ def _forget_environment(path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _stoppable(cancelled: t.Callable[[], bool] | None) -> t.Iterator[t.Callable[[], bool]]:
-    """A question whether to stop: Ctrl-C and SIGTERM while this lasts, or what the caller says."""
+    """A question whether to stop: Ctrl-C, SIGTERM and a closed terminal while this lasts, or what the caller says.
+
+    ansible-runner gives Ansible a session of its own, so none of them reaches it by itself. A SIGHUP that nohup(1)
+    or the like has switched off stays so.
+    """
     if cancelled is not None or threading.current_thread() is not threading.main_thread():
         yield cancelled or (lambda: False)
         return
     asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
     try:
         yield asked.is_set
     finally:

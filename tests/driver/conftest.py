@@ -22,6 +22,12 @@ def root() -> pathlib.Path:
     return ROOT
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """History and folders of runs of a test are not the user's; a test may choose another place."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def crashready() -> t.Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command in a process of its own, as a user would, from the directory `cwd`."""

@@ -46,9 +46,15 @@ def looked_at(done: subprocess.CompletedProcess[str]) -> bool:
 # --- the inventory -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ini", [True, False])
-def test_windows_line_ends_in_an_inventory(crashready: Run, tmp_path: pathlib.Path, ini: bool) -> None:
-    done = crashready("harden", "-i", str(inventory(tmp_path, "\r\n", ini)), "--check")
+@pytest.mark.parametrize(
+    ("ini", "settings"),
+    [(True, {"LC_ALL": "", "LANG": "de_DE.UTF-8"}), (False, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"})],
+    ids=["INI, a locale that is not installed", "YAML, the locale C"],
+)
+def test_windows_line_ends_in_an_inventory_and_a_locale_that_ansible_refuses(
+    crashready: Run, tmp_path: pathlib.Path, ini: bool, settings: dict[str, str]
+) -> None:
+    done = crashready("harden", "-i", str(inventory(tmp_path, "\r\n", ini)), "--check", **settings)
     assert looked_at(done), done.stdout + done.stderr
     assert "\r" not in done.stdout
     assert not re.search(r"(?m)^storage\b", done.stdout), "a group's name is no host"
@@ -64,16 +70,6 @@ def test_inventory_that_is_not_there(crashready: Run, tmp_path: pathlib.Path) ->
 # --- the machine of the user ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "", "LANG": "de_DE.UTF-8"}],
-    ids=["C", "not installed"],
-)
-def test_locale_that_ansible_refuses(crashready: Run, tmp_path: pathlib.Path, settings: dict[str, str]) -> None:
-    done = crashready("harden", "-i", str(inventory(tmp_path)), "--check", **settings)
-    assert looked_at(done), done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("settings", [{"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {"LANG": "xx"}])
 def test_facts_in_any_locale(crashready: Run, settings: dict[str, str]) -> None:
     for words in (("facts",), ("facts", "--json")):
@@ -83,7 +79,7 @@ def test_facts_in_any_locale(crashready: Run, settings: dict[str, str]) -> None:
 
 def test_home_that_cannot_be_written(crashready: Run, tmp_path: pathlib.Path) -> None:
     """/proc takes no files, from root neither. What Ansible keeps goes elsewhere, and is gone afterwards."""
-    env = {"HOME": "/proc", "TMPDIR": str(tmp_path), "ANSIBLE_HOME": ""}
+    env = {"HOME": "/proc", "TMPDIR": str(tmp_path), "ANSIBLE_HOME": "", "XDG_STATE_HOME": ""}
     done = crashready("harden", "-i", str(inventory(tmp_path)), "--check", **env)
     assert looked_at(done), done.stdout + done.stderr
     assert "/proc/.ansible cannot be written" in said(done)

@@ -15,7 +15,7 @@ import typing as t
 
 import pytest
 
-from crashready import cli, exits, harden
+from crashready import cli, exits, harden, pin, rack_run
 
 Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -124,11 +124,43 @@ def test_a_bug_ends_with_4(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_harden_builds_one_ansible_command(words: list[str], expected: list[str]) -> None:
     parser = cli._Parser()
     harden.add_arguments(parser)
-    assert harden.command_line(parser.parse_args(words)) == ["rackops.crashready.harden_crash", *expected]
+    built = rack_run.command_line(harden.HARDEN, parser.parse_args(words))
+    assert built == ["rackops.crashready.harden_crash", *expected]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-i", "rack"], ["-i", "rack"]),
+        (
+            ["-i", "r", "--state", "absent", "--check", "--limit", "a"],
+            ["-i", "r", "--check", "--limit", "a", "-e", '{"backports_kernel_state": "absent"}'],
+        ),
+        (
+            ["-i", "r", "--kernel", "6.12.9-1", "--suite", "s", "--package", "p", "--diff"],
+            [
+                *("-i", "r", "--diff", "-e"),
+                '{"backports_kernel_package": "p", "backports_kernel_version": "6.12.9-1", '
+                '"backports_kernel_suite": "s"}',
+            ],
+        ),
+        (
+            ["-i", "r", "--yes-reboot", "a", "--yes-hang", "a,b", "--", "-v"],
+            [
+                *("-i", "r", "-e", '{"crashready_yes_reboot": ["a"]}'),
+                *("-e", '{"crashready_yes_hang": ["a", "b"]}', "-v"),
+            ],
+        ),
+    ],
+)
+def test_pin_builds_one_ansible_command(words: list[str], expected: list[str]) -> None:
+    parser = cli._Parser()
+    pin.add_arguments(parser)
+    assert rack_run.command_line(pin.PIN, parser.parse_args(words)) == ["rackops.crashready.pin", *expected]
 
 
 @pytest.mark.parametrize(
     ("ansible", "ours"), [(0, 0), (1, 4), (2, 1), (4, 2), (5, 3), (6, 1), (8, 1), (99, 4), (250, 4), (-9, 4)]
 )
 def test_exit_codes_of_ansible_are_mapped(ansible: int, ours: int) -> None:
-    assert harden.exit_code(ansible) == ours
+    assert rack_run.exit_code(ansible) == ours

@@ -8,9 +8,11 @@ played by a fake of the module (a panic of the machine that runs the tests would
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -59,11 +61,10 @@ def test_command_line_names_each_consent() -> None:
     parser = argparse.ArgumentParser()
     drill.add_arguments(parser)
     given = parser.parse_args(["-i", "rack", "a", "b", "--yes", "a,b", "--kind", "sysrq", "--timeout", "60"])
-    words = drill.command_line(given, ["a", "b"], ["a"], "/records")
+    words = drill.command_line(given, ["a", "b"])
+    assert "yes" not in " ".join(words), "it is kept for --resume"
     assert json.loads(words[words.index("-e") + 1]) == {
         "crashready_hosts": ["a", "b"],
-        "crashready_yes_panic": ["a"],
-        "crash_drill_records": "/records",
         "crash_drill_kind": "sysrq",
         "crash_drill_timeout_s": 60,
     }
@@ -80,6 +81,7 @@ def test_a_host_without_a_good_outcome_is_not_proven(tmp_path: pathlib.Path, tex
     assert outcome["reasons"]
 
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY: dict[str, t.Any] = {
     "all": {
         "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False},
@@ -106,7 +108,8 @@ Crashready = t.Callable[..., "subprocess.CompletedProcess[str]"]
         (["all"], "'all' is no host of the inventory"),
         (["single"], "'single' is no host of the inventory"),
         (["store1", "--yes", "store2"], "--yes names 'store2', which is not to be drilled"),
-        ([], "HOST"),
+        ([], "names of hosts are needed"),
+        (["store1", "--resume"], "leave them out"),
         (["store1", "--kind", "axe"], "invalid choice"),
         (["store1", "--yes", ","], "is not a list"),
     ],
@@ -118,10 +121,10 @@ def test_wrong_usage(crashready: Crashready, rack: pathlib.Path, words: list[str
     assert done.stdout == ""
 
 
-# --- the playbook and the role, with a host that is played ------------------------------------------------------------
+# --- the playbook and the role, with hosts that are played ------------------------------------------------------------
 
-#: Stands in for the module on the host: what each action answers is in a JSON file, one list a (host, action), the
-#: last entry again and again. Every call is written down.
+#: Stands in for the module on the hosts: what each action answers is in a JSON file, one list a (host, action), the
+#: last entry again and again. Every call is written down; `peer` is asked without a name, of the host that is drilled.
 FAKE = """\
 import json
 from ansible.module_utils.basic import AnsibleModule
@@ -132,13 +135,17 @@ FOLDER = {folder!r}
 def main():
     module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in {options!r}}}, supports_check_mode=True)
     given = module.params
-    with open(FOLDER + "/calls", "a") as stream:
-        stream.write(json.dumps([given["action"], given["name"], given["consent"], given["members"]]) + "\\n")
+    with open(FOLDER + "/calls", "a+") as stream:
+        stream.seek(0)
+        before = [json.loads(line)[1] for line in stream]
+        name = given["name"] or before[-1]
+        stream.write(json.dumps([given["action"], name, given["consent"], given["members"]]) + "\\n")
     with open(FOLDER + "/answers.json") as stream:
         answers = json.load(stream)
-    answer = answers[given["action"]]
+    of_host = answers.setdefault(name, {{}})
+    answer = of_host.get(given["action"], answers["*"][given["action"]])
     if len(answer) > 1:
-        answers[given["action"]] = answer[1:]
+        of_host[given["action"]] = answer[1:]
         with open(FOLDER + "/answers.json", "w") as stream:
             json.dump(answers, stream)
     answer = answer[0]
@@ -157,40 +164,58 @@ ANSWERS: dict[str, list[dict[str, t.Any]]] = {
     "read": [{"changed": True, "proven": True, "reasons": [], "record": None, "proposal": None}],
     "clear": [{"changed": True}],
 }
+REFUSED = {"check": [{"failed": True, "msg": "x", "blockers": [{"message": "not armed", "remedy": "arm it"}]}]}
+RESUMED = {"check": [{**CHECKED, "resume": True, "notes": ["it is read now"], "drill_id": "0123456789abcdef"}]}
+#: A round: each host and how it answers. The last but one does not come back.
+ROUND: dict[str, dict[str, list[dict[str, t.Any]]]] = {
+    "well": {
+        "peer": [
+            {"boot_id": OLD, "in_capture": False, "under_way": None},
+            {"failed": True, "msg": "connection refused"},
+            {"boot_id": NEW, "in_capture": True, "under_way": None},
+            *ANSWERS["peer"],
+        ]
+    },
+    "blocked": REFUSED,
+    "noyes": REFUSED,
+    "otheryes": REFUSED,
+    "full": {"prepare": [{"failed": True, "msg": "no room"}]},
+    "unstarted": {"panic": [{"failed": True, "msg": "no systemd"}]},
+    "empty": {"read": [{"proven": False, "reasons": ["0 bytes (G1)"]}]},
+    "lost": RESUMED,
+    "hung": {"peer": [{"failed": True, "msg": "no route"}]},
+    "waiting": {},
+}
 
 
 class Played(t.NamedTuple):
     """The end of one run of the command."""
 
     code: int
-    hosts: list[dict[str, t.Any]]
+    hosts: dict[str, dict[str, t.Any]]
     calls: list[list[t.Any]]
     err: str
 
+    def actions(self, host: str) -> list[str]:
+        return [call[0] for call in self.calls if call[1] == host]
 
-@pytest.fixture
-def play(tmp_path: pathlib.Path, root: pathlib.Path, rack: pathlib.Path) -> t.Callable[..., Played]:
-    """Runs the command with a copy of the collection in which the module is played."""
-    place = tmp_path / "collections" / "ansible_collections" / "rackops" / "crashready"
-    place.mkdir(parents=True)
-    for name in ("plugins", "playbooks", "roles", "meta"):
-        shutil.copytree(root / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "galaxy.yml", place)
-    source = (place / "plugins/modules/crash_drill.py").read_text()
-    options = sorted(set(_options(source)))
-    (place / "plugins/modules/crash_drill.py").write_text(FAKE.format(folder=str(tmp_path), options=options))
-    action = place / "plugins/action/crash_drill.py"
-    action.write_text(action.read_text().replace("_PAUSE_S = 5", "_PAUSE_S = 0.1"))
-    panic = place / "roles/crash_drill/tasks/panic.yml"
-    panic.write_text(panic.read_text().replace("    action: wait\n", "    action: wait\n    delay_s: 0\n"))
 
-    def run(*words: str, answers: dict[str, t.Any] | None = None) -> Played:
-        (tmp_path / "answers.json").write_text(json.dumps({**ANSWERS, **(answers or {})}))
-        (tmp_path / "calls").write_text("")
+class Stage(t.NamedTuple):
+    """A place with a copy of the collection in which the module is played, and a rack."""
+
+    folder: pathlib.Path
+
+    def play(self, *words: str, answers: dict[str, t.Any]) -> Played:
+        (self.folder / "answers.json").write_text(json.dumps({"*": ANSWERS, **answers}))
+        (self.folder / "calls").write_text("")
         done = subprocess.run(
-            [sys.executable, "-m", "crashready", "drill", "-i", str(rack), "--json", *words],
-            cwd=tmp_path,
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"},
+            [sys.executable, "-m", "crashready", "drill", "--json", *words],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+                "XDG_STATE_HOME": str(self.folder / "state"),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -198,10 +223,37 @@ def play(tmp_path: pathlib.Path, root: pathlib.Path, rack: pathlib.Path) -> t.Ca
             check=False,
         )
         assert done.stdout.startswith("{"), done.stderr
-        calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
-        return Played(done.returncode, json.loads(done.stdout)["hosts"], calls, done.stderr)
+        hosts = {outcome["host"]: outcome for outcome in json.loads(done.stdout)["hosts"]}
+        calls = [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
+        return Played(done.returncode, hosts, calls, done.stderr)
 
-    return run
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    folder = tmp_path_factory.mktemp("stage")
+    place = folder / "collections" / "ansible_collections" / "rackops" / "crashready"
+    place.mkdir(parents=True)
+    for name in ("plugins", "playbooks", "roles", "meta"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "galaxy.yml", place)
+    source = (place / "plugins/modules/crash_drill.py").read_text()
+    options = sorted(set(_options(source)))
+    (place / "plugins/modules/crash_drill.py").write_text(FAKE.format(folder=str(folder), options=options))
+    action = place / "plugins/action/crash_drill.py"
+    action.write_text(action.read_text().replace("_PAUSE_S = 5", "_PAUSE_S = 0.1"))
+    panic = place / "roles/crash_drill/tasks/panic.yml"
+    panic.write_text(panic.read_text().replace("    action: wait\n", "    action: wait\n    delay_s: 0\n"))
+    hosts: dict[str, dict[str, t.Any]] = {name: {} for name in ROUND}
+    hosts["hung"]["crash_drill_timeout_s"] = 1
+    hosts["otheryes"]["crash_drill_consent"] = "well"
+    inventory = copy.deepcopy(INVENTORY)
+    inventory["all"]["hosts"].update(hosts)
+    for when in ("before", "after"):
+        command = "touch {0}/{{{{ inventory_hostname }}}}-{1}".format(folder, when)
+        inventory["all"]["vars"]["crash_drill_{0}_command".format(when)] = command
+    inventory["all"]["vars"]["crash_drill_console_command"] = "echo 'VFS: Unable to mount root fs'"
+    (folder / "rack.json").write_text(json.dumps(inventory))
+    return Stage(folder)
 
 
 def _options(source: str) -> list[str]:
@@ -214,117 +266,117 @@ def _options(source: str) -> list[str]:
     raise AssertionError("no ARGUMENT_SPEC")
 
 
-def actions(played: Played) -> list[str]:
-    return [call[0] for call in played.calls]
+@pytest.fixture(scope="module")
+def round_(stage: Stage) -> Played:
+    """One round with every host, a yes for all but two. What a test of it finds is what the operator would."""
+    yes = ",".join(name for name in ROUND if name not in ("noyes", "otheryes", "lost"))
+    return stage.play("-i", "rack.json", *ROUND, "--yes", yes, answers=ROUND)
 
 
 @pytest.mark.slow
-def test_proven(play: t.Callable[..., Played], tmp_path: pathlib.Path) -> None:
-    down = {"boot_id": OLD, "in_capture": False, "under_way": None}
-    dying = {"failed": True, "msg": "connection refused"}
-    capture = {"boot_id": NEW, "in_capture": True, "under_way": None}
-    played = play("store1", "--yes", "store1", answers={"peer": [down, dying, capture, *ANSWERS["peer"]]})
-    assert played.code == WELL, played.err
-    (outcome,) = played.hosts
-    assert outcome["state"] == "proven"
+def test_a_round_ends_as_its_worst_host(round_: Played) -> None:
+    assert round_.code == BAD, round_.err
+    assert {host: outcome["state"] for host, outcome in round_.hosts.items()} == {
+        "well": "proven",
+        **dict.fromkeys(("blocked", "noyes", "otheryes", "full", "unstarted"), "refused"),
+        "empty": "unproven",
+        "lost": "proven",
+        "hung": "hung",
+        "waiting": "unreachable",
+    }
+
+
+@pytest.mark.slow
+def test_proven(round_: Played, stage: Stage) -> None:
+    outcome = round_.hosts["well"]
     said = [entry["said"] for entry in outcome["timeline"]]
     assert said == ["old boot", "silent (connection refused)", "capture kernel", "new boot"]
-    assert actions(played)[:3] == ["check", "prepare", "panic"]
-    assert actions(played)[-1] == "read"
-    assert {call[2] for call in played.calls if call[0] in ("check", "prepare", "panic")} == {"store1"}
-    kept = tmp_path / "crashready-drills" / "store1.json"
+    assert round_.actions("well")[:3] == ["check", "prepare", "panic"]
+    assert round_.actions("well")[-1] == "read"
+    consents = {call[2] for call in round_.calls if call[1] == "well" and call[0] in ("check", "prepare", "panic")}
+    assert consents == {"well"}
+    kept = stage.folder / "crashready-drills" / "well.json"
     assert json.loads(kept.read_text()) == outcome
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert not list((tmp_path / "crashready-drills").glob(".run-*"))
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["empty.json", "hung.json", "lost.json", "well.json"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answers", "expected", "told", "last"),
+    ("host", "told", "last"),
     [
-        (
-            {"check": [{"failed": True, "msg": "x", "blockers": [{"message": "not armed", "remedy": "arm it"}]}]},
-            "refused",
-            "not armed",
-            "check",
-        ),
-        ({"prepare": [{"failed": True, "msg": "no room"}]}, "refused", "no room", "clear"),
-        ({"panic": [{"failed": True, "msg": "no systemd"}]}, "refused", "no systemd", "clear"),
-        ({"peer": [{"failed": True, "msg": "no route"}]}, "hung", "silent (no route)", "peer"),
-        ({"read": [{"proven": False, "reasons": ["0 bytes (G1)"]}]}, "unproven", "0 bytes (G1)", "read"),
+        ("blocked", "not armed", "check"),
+        ("full", "no room", "clear"),
+        ("unstarted", "no systemd", "clear"),
+        ("hung", "silent (no route)", "peer"),
+        ("empty", "0 bytes (G1)", "read"),
     ],
 )
-def test_not_proven(
-    play: t.Callable[..., Played], answers: dict[str, t.Any], expected: str, told: str, last: str
-) -> None:
-    console = json.dumps({"crash_drill_console_command": "echo 'VFS: Unable to mount root fs'"})
-    played = play("store1", "--yes", "store1", "--timeout", "1", "-e", console, answers=answers)
-    assert played.code == BAD, played.err
-    (outcome,) = played.hosts
-    assert outcome["state"] == expected
+def test_not_proven(round_: Played, host: str, told: str, last: str) -> None:
+    outcome = round_.hosts[host]
     assert told in " ".join(outcome["reasons"])
     assert outcome["next"]
-    assert actions(played)[-1] == last
-    assert (outcome["console"] == ["VFS: Unable to mount root fs"]) == (expected == "hung")
+    assert round_.actions(host)[-1] == last
+    assert (outcome["console"] == ["VFS: Unable to mount root fs"]) == (host == "hung")
 
 
 @pytest.mark.slow
-def test_a_lost_drill_is_read_and_panics_nothing(play: t.Callable[..., Played]) -> None:
-    check = [{**CHECKED, "resume": True, "notes": ["it is read now"], "drill_id": "0123456789abcdef"}]
-    played = play("store1", answers={"check": check})
+def test_a_lost_drill_is_read_and_panics_nothing(round_: Played) -> None:
+    assert round_.actions("lost") == ["check", "read"]
+    assert round_.hosts["lost"]["notes"] == ["it is read now"]
+
+
+@pytest.mark.slow
+def test_without_a_yes_the_host_is_told_none(round_: Played) -> None:
+    """The module refuses a wrong consent; here is seen that none is made up on the way, and one is not changed."""
+    consents = {call[1]: call[2] for call in round_.calls if call[0] == "check"}
+    assert (consents["noyes"], consents["otheryes"], consents["blocked"]) == ("", "well", "blocked")
+
+
+@pytest.mark.slow
+def test_the_round_stops_at_a_host_that_hangs(round_: Played) -> None:
+    assert round_.actions("waiting") == []
+    assert "waiting" in str(round_.hosts["waiting"]["reasons"]) or "before this host" in str(round_.hosts["waiting"])
+
+
+@pytest.mark.slow
+def test_a_drained_host_goes_back_into_service(round_: Played, stage: Stage) -> None:
+    done = {path.name for path in stage.folder.glob("*-*") if path.is_file()}
+    for host in ("well", "full", "unstarted", "empty"):
+        assert {host + "-before", host + "-after"} <= done
+    assert "hung-before" in done
+    assert "hung-after" not in done, "it is not back"
+    assert not {"blocked-before", "noyes-before", "lost-before", "waiting-before"} & done
+
+
+@pytest.mark.slow
+def test_a_round_is_gone_on_with(round_: Played, stage: Stage) -> None:
+    """Hosts with a verdict are left alone, the one that hung is read, and no yes is taken over from before."""
+    folder = re.findall(r"crashready drill --resume (\S+)", round_.err)[-1]
+    assert "crashready_yes" not in (pathlib.Path(folder) / "run.json").read_text().split('"attempts"')[0]
+    again = stage.play("--resume", folder, "--yes", "waiting", answers={"*": {**ANSWERS, **REFUSED}, "hung": RESUMED})
+    assert again.code == BAD, again.err
+    assert set(again.hosts) == set(ROUND) - {"well", "empty", "lost"}
+    assert again.hosts["hung"]["state"] == "proven"
+    assert again.actions("hung") == ["check", "read"]
+    consents = {call[1]: call[2] for call in again.calls if call[0] == "check"}
+    assert (consents["full"], consents["waiting"]) == ("", "waiting")
+
+
+@pytest.mark.slow
+def test_check_mode_panics_nothing(stage: Stage) -> None:
+    """And the only member of a group is known as such."""
+    played = stage.play("-i", "rack.json", "store1", "alone", "--check", "--yes", "store1,alone", answers={})
     assert played.code == WELL, played.err
-    assert actions(played) == ["check", "read"]
-    assert played.hosts[0]["notes"] == ["it is read now"]
+    assert {outcome["state"] for outcome in played.hosts.values()} == {"would go"}
+    assert played.calls == [["check", "store1", "store1", {}], ["check", "alone", "alone", {}]]
+    assert not (stage.folder / "crashready-drills" / "store1.json").exists()
+    assert "--resume" not in played.err
 
 
-@pytest.mark.slow
-def test_without_a_yes_the_host_is_told_none(play: t.Callable[..., Played]) -> None:
-    """The module refuses an empty consent; here is seen that none is made up on the way, and that one is enough."""
-    refused = {"check": [{"failed": True, "msg": "no consent", "blockers": []}]}
-    played = play("store1", "store2", "--yes", "store2", answers=refused)
-    assert played.code == BAD
-    assert [(call[1], call[2]) for call in played.calls] == [("store1", ""), ("store2", "store2")]
-    played = play("store1", "-e", "crash_drill_consent=store2", answers=refused)
-    assert [(call[1], call[2]) for call in played.calls] == [("store1", "store2")]
-
-
-@pytest.mark.slow
-def test_the_round_stops_at_a_host_that_hangs(play: t.Callable[..., Played]) -> None:
-    answers = {"peer": [{"failed": True, "msg": "silence"}]}
-    played = play("store1", "store2", "--yes", "store1,store2", "--timeout", "1", answers=answers)
-    assert played.code == BAD
-    assert [host["state"] for host in played.hosts] == ["hung", "unreachable"]
-    assert "store2" not in {call[1] for call in played.calls}
-
-
-@pytest.mark.slow
-def test_a_drained_host_goes_back_into_service(play: t.Callable[..., Played], tmp_path: pathlib.Path) -> None:
-    def hooks(name: str) -> list[str]:
-        words = []
-        for when in ("before", "after"):
-            command = "touch {0}/{1}-{2}".format(tmp_path, name, when)
-            words += ["-e", json.dumps({"crash_drill_{0}_command".format(when): command})]
-        return words
-
-    assert play("store1", "--yes", "store1", *hooks("well")).code == WELL
-    failing = {"prepare": [{"failed": True, "msg": "no room"}]}
-    assert play("store1", "--yes", "store1", *hooks("ill"), answers=failing).code == BAD
-    hung = {"peer": [{"failed": True, "msg": "silence"}]}
-    assert play("store1", "--yes", "store1", "--timeout", "1", *hooks("hung"), answers=hung).code == BAD
-    found = sorted(path.name for path in tmp_path.glob("*-*") if path.is_file())
-    assert found == ["hung-before", "ill-after", "ill-before", "well-after", "well-before"]
-
-
-@pytest.mark.slow
-def test_check_mode_panics_nothing(play: t.Callable[..., Played], tmp_path: pathlib.Path) -> None:
-    played = play("store1", "--check", "--yes", "store1")
-    assert played.code == WELL, played.err
-    assert played.hosts[0]["state"] == "would go"
-    assert actions(played) == ["check"]
-    assert not (tmp_path / "crashready-drills" / "store1.json").exists()
-
-
-@pytest.mark.slow
-def test_the_only_member_of_a_group_is_known_as_such(play: t.Callable[..., Played]) -> None:
-    played = play("alone", "--check", "--yes", "alone")
-    assert played.calls == [["check", "alone", "alone", {}]]
+def test_what_is_left_of_a_round(tmp_path: pathlib.Path) -> None:
+    states = ["proven", "unproven", "hung", "refused", "unreachable"]
+    for state in states:
+        (tmp_path / (state + ".json")).write_text(json.dumps({"host": state, "state": state}))
+    (tmp_path / "odd.json").write_text("{")
+    assert drill.left_of(tmp_path, [*states, "gone"]) == ["hung", "refused", "unreachable", "gone"]

@@ -12,7 +12,7 @@ import pathlib
 import pytest
 
 from crashready.exits import BAD, FAILED, UNKNOWN, WELL
-from crashready.harden import rack_exit_code
+from crashready.rack_run import rack_exit_code
 
 
 @pytest.mark.parametrize(

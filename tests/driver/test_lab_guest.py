@@ -98,8 +98,11 @@ def process() -> t.Iterator[subprocess.Popen[bytes]]:
 
 
 def test_only_the_process_that_was_started_is_ever_stopped(
-    tmp_path: pathlib.Path, process: subprocess.Popen[bytes]
+    tmp_path: pathlib.Path, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait = guest.Guest._wait_end
+    # It is no QEMU that could be asked to quit: waiting for that takes five seconds.
+    monkeypatch.setattr(guest.Guest, "_wait_end", lambda self, limit_s: wait(self, min(limit_s, 0.5)))
     made = a_guest(tmp_path)
     made.pid, made.started = process.pid, guest.process_start(process.pid)
     assert not made.alive()  # the number and the start fit, but its command line is another's

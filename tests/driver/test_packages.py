@@ -56,9 +56,12 @@ def wheel_python(source: pathlib.Path, tmp_path_factory: pytest.TempPathFactory)
     )
     (wheel,) = built.glob("crashready-*.whl")
     place = tmp_path_factory.mktemp("installed") / "venv"
-    venv.create(place, with_pip=True)
+    venv.create(place, with_pip=False)
     python = place / "bin" / "python"
-    _run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=built)
+    _run(
+        *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel),
+        cwd=built,
+    )
     (site,) = (place / "lib").glob("python3*/site-packages")
     borrowed = next(pathlib.Path(path) for path in sys.path if (pathlib.Path(path) / "ansible").is_dir())
     (site / "borrowed.pth").write_text("{0}\n".format(borrowed), encoding="utf-8")
@@ -78,7 +81,7 @@ def test_wheel_has_core_once_and_no_tests(wheel_python: pathlib.Path, tmp_path: 
     inside = site / "ansible_collections" / "rackops" / "crashready"
     assert list(site.rglob("_core/errors.py")) == [inside / "plugins/module_utils/_core/errors.py"]
     assert {path.name for path in inside.iterdir()} <= {
-        *("LICENSE", "README.md", "data", "docs", "galaxy.yml", "meta", "playbooks", "plugins", "roles"),
+        *("LICENSE", "README.md", "data", "docs", "galaxy.yml", "meta", "monitoring", "playbooks", "plugins", "roles"),
     }
 
 
@@ -103,7 +106,7 @@ def test_collection_builds_and_installs_into_a_clean_path(source: pathlib.Path, 
     _run(_bin("ansible-galaxy"), "collection", "install", "--offline", "-p", place, archive, cwd=tmp_path, **home)
     installed = place / "ansible_collections" / "rackops" / "crashready"
     top = {path.name for path in installed.iterdir()}
-    assert {"MANIFEST.json", "LICENSE", "README.md", "meta", "plugins"} <= top
+    assert {"MANIFEST.json", "LICENSE", "README.md", "meta", "monitoring", "plugins"} <= top
     assert not top & {
         "src",
         "tests",

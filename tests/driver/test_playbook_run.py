@@ -19,10 +19,12 @@ import typing as t
 
 import pytest
 
-from crashready import harden, playbook_run
-from crashready.exits import ToolError
-from crashready.playbook_run import RunFolder, ask_passwords, last_run, run_playbook
+from crashready import cli, playbook_run, rack_run
+from crashready.exits import USAGE, ToolError
+from crashready.harden import HARDEN
+from crashready.playbook_run import Finished, RunFolder, ask_passwords, last_run, run_playbook
 from crashready.playbook_view import LiveView, PlainView
+from crashready.rack_run import unfinished, without_yes
 
 Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -62,19 +64,42 @@ class Kept:
 def place(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "play.yml").write_text(PLAY)
-    (tmp_path / "rack").write_text("one {0}\ntwo {0}\n".format(LOCAL))
+    prepare(tmp_path)
     return tmp_path
+
+
+def prepare(folder: pathlib.Path) -> None:
+    (folder / "play.yml").write_text(PLAY)
+    (folder / "rack").write_text("one {0}\ntwo {0}\n".format(LOCAL))
 
 
 def words(place: pathlib.Path) -> list[str]:
     return [str(place / "play.yml"), "-i", "rack", "-e", json.dumps({"folder": str(place)}), "--diff"]
 
 
-def test_every_event_is_kept_and_shown(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_TOKEN", "s3cret-token")
-    folder, kept = RunFolder.make("test", ["play.yml"]), Kept()
-    done = run_playbook(words(place), folder, kept)
+class Ran(t.NamedTuple):
+    """One run of the playbook, for several tests to look at."""
+
+    place: pathlib.Path
+    folder: RunFolder
+    kept: Kept
+    done: Finished
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    place = tmp_path_factory.mktemp("ran")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
+        monkeypatch.setenv("MY_TOKEN", "s3cret-token")
+        monkeypatch.chdir(place)
+        prepare(place)
+        folder, kept = RunFolder.make("test", ["play.yml"]), Kept()
+        return Ran(place, folder, kept, run_playbook(words(place), folder, kept))
+
+
+def test_every_event_is_kept_and_shown(ran: Ran) -> None:
+    place, folder, kept, done = ran
     assert (done.status, done.code, done.folder) == ("failed", 2, folder.path)
     kinds = [event["event"] for event in kept.events]
     assert {"playbook_on_play_start", "runner_on_start", "runner_on_ok", "runner_on_failed"} <= set(kinds)
@@ -114,13 +139,12 @@ def test_host_keys_are_checked_unless_the_user_says_otherwise(
     assert said == {True}
 
 
-def test_live_view_takes_every_event(place: pathlib.Path) -> None:
+def test_live_view_takes_every_event(ran: Ran) -> None:
     from rich.console import Console
 
-    kept, stream = Kept(), io.StringIO()
-    run_playbook(words(place), RunFolder.make("test", ()), kept)
+    stream = io.StringIO()
     view = LiveView("test", Console(file=stream, force_terminal=True, width=120, height=20))
-    for event in kept.events:
+    for event in ran.kept.events:
         view.event(event)
     view.close()
     assert "two: " in stream.getvalue()
@@ -216,18 +240,19 @@ def test_ctrl_c_ends_ansible_and_says_how_to_go_on(place: pathlib.Path) -> None:
 # --- crashready harden -----------------------------------------------------------------------------------------------
 
 
-def test_harden_in_check_mode(crashready: Run, place: pathlib.Path) -> None:
-    """The playbook itself, on this machine, changing nothing: table on standard output, progress on the other."""
+def test_harden_in_check_mode(crashready: Run, place: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The playbook itself, on this machine, changing nothing: the result on standard output, progress on the other."""
     (place / "rack").write_text("box {0}\n".format(LOCAL))
-    done = crashready("harden", "-i", "rack", "--check", cwd=place, XDG_STATE_HOME=str(place / "state"))
+    done = crashready("harden", "-i", "rack", "--check", "--json", cwd=place, XDG_STATE_HOME=str(place / "state"))
     assert done.returncode in (0, 1), done.stderr
-    assert done.stdout.startswith("HOST ")
-    assert "box" in done.stdout
+    assert json.loads(done.stdout)["rows"][0]["host"] == "box"
     assert "== Phase 1" in done.stderr
     folder = next((place / "state" / "crashready" / "runs").iterdir())
     assert "events of this run: {0}".format(folder) in done.stderr
-    done = crashready("harden", "-i", "rack", "--check", "--json", cwd=place, XDG_STATE_HOME=str(place / "state"))
-    assert json.loads(done.stdout)["rows"][0]["host"] == "box"
+    rack_run._show(HARDEN, RunFolder.open(folder, "harden"), False)
+    shown = capsys.readouterr().out
+    assert shown.startswith("HOST ")
+    assert "box" in shown
     done = crashready("harden", "--resume", cwd=place, XDG_STATE_HOME=str(place / "state"))
     assert done.returncode == 4
     assert "--check" in done.stderr
@@ -250,13 +275,42 @@ def test_harden_of_a_rack_that_nobody_reaches(crashready: Run, place: pathlib.Pa
 
 def test_what_is_left_of_a_run(tmp_path: pathlib.Path) -> None:
     report = tmp_path / "rack.json"
-    assert harden.unfinished(report) is None
+    assert unfinished(report) is None
     states = ["armed", "pending reboot", "failed", "not applicable", "unreachable", "not armed", "removed"]
     rows = [{"host": "h{0}".format(number), "state": state} for number, state in enumerate(states)]
     report.write_text(json.dumps({"rows": rows}))
-    assert harden.unfinished(report) == ["h1", "h2", "h4", "h5"]
+    assert unfinished(report) == ["h1", "h2", "h4", "h5"]
 
 
 def test_a_yes_is_not_kept_for_later() -> None:
-    given = ["p", "-i", "r", "-e", "x=1", "-e", '{"crashready_yes_reboot": ["all"]}', "--diff"]
-    assert harden._without_yes(given) == ["p", "-i", "r", "-e", "x=1", "--diff"]
+    yes = ["-e", '{"crashready_yes_reboot": ["all"]}', "-e", '{"crashready_yes_hang": ["a"]}']
+    given = ["p", "-i", "r", "-e", "x=1", *yes, "--diff"]
+    assert without_yes(given) == ["p", "-i", "r", "-e", "x=1", "--diff"]
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "told"),
+    [
+        ("harden", ["--check"], "--check"),
+        ("harden", ["--limit", "a"], "--limit"),
+        ("harden", ["-e", "x=1"], "-e x=1"),
+        ("harden", ["--", "-v"], "-v"),
+        ("pin", ["--state", "absent"], "backports_kernel_state"),
+        ("drill", ["--check"], "--check"),
+        ("drill", ["--kind", "nmi"], "crash_drill_kind"),
+        ("drill", ["--ansible=-v"], "-v"),
+    ],
+)
+def test_a_run_goes_on_as_it_was_begun(
+    place: pathlib.Path, command: str, more: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option that was silently without effect would boot, or panic, hosts that nobody meant."""
+    folder = RunFolder.make(command, ["playbook", "-i", "rack", "--limit", "b"])
+    folder.record["hosts"] = ["one"]
+    folder.write()
+    words = ["--resume", str(folder.path), *([] if command == "drill" else ["--yes-reboot", "all"]), *more]
+    assert cli.main([command, *words]) == USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "goes on as it was begun; leave out: {0}".format(told) in shown.err.replace('{"', "")
+    assert json.loads((folder.path / "run.json").read_text())["attempts"] == []

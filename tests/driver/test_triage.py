@@ -28,6 +28,7 @@ from crashready import cli, triage_page, triage_tiers
 from crashready._core.oops import Tables
 from crashready._host.crashlogs import find_sources
 from crashready._host.local import LocalHost
+from crashready.exits import ToolError
 from crashready.fleet import facts_of_inventory, read_facts_folder
 from crashready.triage_tables import read_tables
 from crashready.triage_tiers import Options, read_crash
@@ -248,14 +249,28 @@ def test_a_draft_is_written_once(crashready: Run, tmp_path: pathlib.Path) -> Non
     assert not (tmp_path / "none.yml").exists()
 
 
-def test_facts_of_an_inventory(tmp_path: pathlib.Path) -> None:
-    """Through Ansible, as `-i` does: the machine itself, and one host that is not there."""
+def test_facts_of_an_inventory(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `facts -i` asks: the machine itself, and one host that is not there."""
     rack = tmp_path / "rack"
     here = "here ansible_connection=local ansible_python_interpreter={0}\n".format(sys.executable)
-    rack.write_text(here + "gone ansible_host=127.0.0.1 ansible_port=1 ansible_ssh_common_args='-o BatchMode=yes'\n")
+    rack.write_text(here + "gone ansible_host=127.0.0.1 ansible_port=1\n")
     found = facts_of_inventory([str(rack)])
     assert sorted(found) == ["here"]
     assert found["here"].facts["kernel"]["release"] == os.uname().release
+    assert found["here"].origin == "asked now"
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "not every host answered (1 did)" in shown.err
+    assert "the connection was refused (1): gone" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("inventory", "told"),
+    [("/no/such/rack", "there is no inventory"), ("127.0.0.1:1,", "no host of 127.0.0.1:1, gave facts")],
+)
+def test_an_inventory_without_facts(inventory: str, told: str) -> None:
+    with pytest.raises(ToolError, match=told):
+        facts_of_inventory([inventory])
 
 
 @pytest.mark.parametrize(

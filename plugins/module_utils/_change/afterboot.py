@@ -4,7 +4,7 @@
 # SPDX-FileCopyrightText: 2026, The Crashready authors
 """The program that systemd starts after a boot: reads new crashes, leaves records, tells a webhook.
 
-It lives in a zip beside the parts of this package that it needs (plugin_utils/triage_program.py
+It lives in a zip beside the parts of this package that it needs (plugin_utils/host_program.py
 makes it), so that a host needs neither Ansible nor a network for it.
 """
 

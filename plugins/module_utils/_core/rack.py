@@ -11,7 +11,17 @@ import typing as t
 from .errors import CoreError
 from .text import clean, human_bytes
 
-__all__ = ["Row", "host_list", "judge_host", "next_command", "render", "render_blocks", "render_table", "why_not_armed"]
+__all__ = [
+    "Row",
+    "capture_state",
+    "host_list",
+    "judge_host",
+    "next_command",
+    "render",
+    "render_blocks",
+    "render_table",
+    "why_not_armed",
+]
 
 #: Version of the shape of a written report.
 SCHEMA = 1
@@ -24,7 +34,7 @@ class Row(t.NamedTuple):
 
     host: str
     #: "armed", "pending reboot", "not armed", "failed", "unreachable", "not applicable", "removed" (kdump_state:
-    #: absent); in check mode also "would change"
+    #: absent); in check mode also "would change"; after a run for the kernel alone "pinned" or "not pinned"
     state: str
     nics: tuple[str, ...]
     kernel: str
@@ -56,6 +66,31 @@ def why_not_armed(result: t.Mapping[str, t.Any]) -> str:
     messages = "; ".join(problem["message"] for problem in errors)
     remedies = "; ".join(dict.fromkeys(problem["remedy"] for problem in errors))
     return "{0}: {1}. Next: {2}".format(state, messages, remedies)
+
+
+def capture_state(facts: t.Any) -> tuple[str, list[str]]:
+    """Whether a host would keep its next panic, by its facts, and what stands against it.
+
+    "armed" needs a capture kernel that is loaded and no problem that may lose the dump; what was not seen is "unknown".
+    "not applicable" is a container. Facts are the word of a host: any JSON is taken.
+    """
+    capture = facts.get("capture") if isinstance(facts, dict) else None
+    if not isinstance(capture, dict):
+        return "unknown", ["the facts have no capture"]
+    if capture.get("applicable") is False:
+        return "not applicable", []
+    armed = capture.get("armed")
+    if not isinstance(armed, bool):
+        reason = (capture.get("unread") or {}).get("armed") if isinstance(capture.get("unread"), dict) else None
+        return "unknown", ["it was not seen whether it is armed: {0}".format(clean(str(reason or "no reason given")))]
+    told = capture.get("problems")
+    problems = [each for each in told if _is_problem(each)] if isinstance(told, list) else []
+    why = why_not_armed({"applicable": True, "armed": armed, "problems": problems})
+    return ("not armed", [clean(why, 600)]) if why else ("armed", [])
+
+
+def _is_problem(value: t.Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("severity", "message", "remedy"))
 
 
 def judge_host(name: str, seen: t.Mapping[str, t.Any], check_mode: bool) -> Row:
@@ -90,7 +125,7 @@ def _state(
     if seen.get("failure"):
         return "failed", [str(seen["failure"])], ""
     if result is None:
-        return "failed", ["the host was not reached by this run"], "run again"
+        return _pin_state(seen.get("pin"), check_mode)
     if check_mode and result["changes"]:
         return "would change", [change["name"] for change in result["changes"]], ""
     if result.get("state") == "absent":
@@ -107,6 +142,24 @@ def _state(
     if why:
         return "not armed", [why], ""
     return "armed", [p["message"] for p in result["problems"]], ""
+
+
+def _pin_state(pin: t.Any, check_mode: bool) -> tuple[str, list[str], str]:
+    """Of a run that was about the kernel alone: a result of the module `kernel_pin`."""
+    if not isinstance(pin, dict):
+        return "failed", ["the host was not reached by this run"], "run again"
+    if check_mode and pin["changes"]:
+        return "would change", [change["name"] for change in pin["changes"]], ""
+    what, phase = "{0} {1}".format(pin.get("package"), pin.get("version")), pin.get("phase")
+    if phase == "committed":
+        return "pinned", [], ""
+    if phase == "none":
+        return "not pinned", [], ""
+    if phase in ("staged", "armed"):
+        return "pending reboot", ["the kernel {0} waits for its trial boot".format(what)], ""
+    says = {"failed": "failed and was taken away", "returned": "came back and is not taken away yet"}
+    told = says.get(str(phase), "runs and is not judged yet")
+    return "failed", ["the trial of {0} {1}".format(what, told)], "run again"
 
 
 def _pairing(seen: t.Mapping[str, t.Any]) -> list[str]:

@@ -4,28 +4,25 @@
 # SPDX-FileCopyrightText: 2026, The Crashready authors
 """The event path on a host: a systemd unit that reads a crash after the boot that followed it.
 
-Pure: what the files say, and what has to change. `_change/triageunit.py` carries it out.
+Pure: what the files say. `host_program` plans, `_change/hostprogram.py` carries it out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import typing as t
 
 from .errors import ParseError
-from .plan import Change
+from .host_program import FOLDER, File, Layout, Unit, folder_for_unit, shown_program
 
-__all__ = ["CONFIG", "PATH_UNIT", "PROGRAM", "SERVICE", "Seen", "Wanted", "Webhook", "plan", "webhook_from"]
+__all__ = ["CONFIG", "LAYOUT", "PATH_UNIT", "PROGRAM", "SERVICE", "Wanted", "Webhook", "wanted_files", "webhook_from"]
 
-PROGRAM = "/usr/local/lib/crashready/triage.pyz"
+PROGRAM = FOLDER + "/triage.pyz"
 CONFIG = "/etc/crashready/triage.json"
 SERVICE = "/etc/systemd/system/crashready-triage.service"
 PATH_UNIT = "/etc/systemd/system/crashready-triage.path"
 
-_UNITS = ("crashready-triage.service", "crashready-triage.path")
-_FOLDER = re.compile(r"/[A-Za-z0-9._/+@-]{1,200}")
 _URL = re.compile(r"https?://[!-~]{1,1000}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -92,13 +89,6 @@ class Wanted(t.NamedTuple):
     webhook: Webhook | None = None
 
 
-class Seen(t.NamedTuple):
-    """What is there: files by path (None: absent) and each unit's state as systemctl says it."""
-
-    files: t.Mapping[str, bytes | None]
-    enabled: t.Mapping[str, bool]
-
-
 def webhook_from(url: str | None, header: str | None, value: str | None) -> Webhook | None:
     """Check what a user gave. Raises ParseError that does not repeat the secret."""
     if not url:
@@ -118,8 +108,7 @@ def webhook_from(url: str | None, header: str | None, value: str | None) -> Webh
 
 def files_for(wanted: Wanted) -> dict[str, bytes]:
     """The files by path. Raises ParseError for a folder that cannot stand in a unit file."""
-    if not _FOLDER.fullmatch(wanted.folder):
-        raise ParseError("{0!r} cannot be the crash folder of a systemd unit".format(wanted.folder))
+    folder_for_unit(wanted.folder, "crash folder")
     hook = wanted.webhook
     config = {"folder": wanted.folder, "thin_out": wanted.thin_out, "webhook": hook._asdict() if hook else None}
     service = _SERVICE_TEXT.format(
@@ -139,46 +128,21 @@ def files_for(wanted: Wanted) -> dict[str, bytes]:
     }
 
 
-def plan(wanted: Wanted, seen: Seen) -> list[Change]:
-    """What differs: files first, then the units."""
-    wanted_files: dict[str, bytes | None] = dict.fromkeys((PROGRAM, CONFIG, SERVICE, PATH_UNIT))
-    if wanted.present:
-        wanted_files.update(files_for(wanted))
-    changes = []
-    for path, after in wanted_files.items():
-        before = seen.files.get(path)
-        if before != after:
-            why = "the triage after a boot needs it" if after is not None else "no triage after a boot is wanted"
-            changes.append(Change("file", path, _shown(path, before), _shown(path, after), why, {"content": after}))
-    for unit in _UNITS:
-        if seen.enabled.get(unit, False) != wanted.present:
-            words = {True: "enabled", False: "not enabled"}
-            why = "the unit runs after each boot" if wanted.present else "no triage after a boot is wanted"
-            changes.append(
-                Change(
-                    "unit",
-                    unit,
-                    words[seen.enabled.get(unit, False)],
-                    words[wanted.present],
-                    why,
-                    {"on": wanted.present},
-                )
-            )
-    if not wanted.present:
-        # Disabled while its file is still there: systemctl knows no unit without one.
-        changes.sort(key=lambda change: change.kind == "file")
-    return changes
+def wanted_files(wanted: Wanted) -> dict[str, bytes] | None:
+    """The files by path, None where nothing of it should be there. Raises ParseError."""
+    return files_for(wanted) if wanted.present else None
 
 
-def _shown(path: str, content: bytes | None) -> str | None:
-    """For the diff: never the secret, and of the program its digest."""
-    if content is None:
-        return None
-    if path == PROGRAM:
-        return "a zip of {0} bytes, SHA-256 {1}\n".format(len(content), hashlib.sha256(content).hexdigest())
-    text = content.decode("utf-8", "replace")
-    if path == CONFIG:
-        # The address as well: a token often stands in its path.
-        text = re.sub(r'("value": )"(?:[^"\\]|\\.)*"', r'\1"(not shown)"', text)
-        return re.sub(r'("url": "https?://[^"/?@]*)[^"]*"', r'\1/(not shown)"', text)
-    return text
+def _shown_config(content: bytes) -> str:
+    """For the diff: never the secret, nor the address' path, in which a token often stands."""
+    text = re.sub(r'("value": )"(?:[^"\\]|\\.)*"', r'\1"(not shown)"', content.decode("utf-8", "replace"))
+    return re.sub(r'("url": "https?://[^"/?@]*)[^"]*"', r'\1/(not shown)"', text)
+
+
+#: Both units are wanted by the boot: the path unit sees what comes later, the service what came before.
+LAYOUT = Layout(
+    files=(File(PROGRAM, shown=shown_program), File(CONFIG, 0o600, _shown_config), File(SERVICE), File(PATH_UNIT)),
+    units=(Unit(SERVICE, "multi-user.target"), Unit(PATH_UNIT, "multi-user.target", restart=True)),
+    needed_by="the triage after a boot needs it",
+    not_wanted="no triage after a boot is wanted",
+)

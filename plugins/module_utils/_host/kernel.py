@@ -21,6 +21,7 @@ from .apt import kernel_candidates
 from .base import Host, Unreadable, look
 from .bootentries import EFIVARS, collect_boot
 from .packages import known_packages
+from .pinstate import collect_pin
 
 __all__ = ["collect_kernel"]
 
@@ -41,7 +42,7 @@ def collect_kernel(host: Host, with_candidates: bool = False) -> Facts:
     upstream_version, stream and stream_reason, installed [{release, package, package_version,
     vmlinuz, initrd}] newest first, candidates ({suite: [...]}; None when not asked for), next_boot
     {index, entry, release, once, reason} (index into collect_boot's entries), boot_loader,
-    firmware_type, secure_boot, lockdown, taint {value, flags}, build_id, unread.
+    firmware_type, secure_boot, lockdown, taint {value, flags}, build_id, pin (`pinstate`), unread.
     """
     unread: dict[str, str] = {}
     release = look(unread, "release", host.read_line, "/proc/sys/kernel/osrelease")
@@ -60,6 +61,7 @@ def collect_kernel(host: Host, with_candidates: bool = False) -> Facts:
     facts["lockdown"] = look(unread, "lockdown", _lockdown, host)
     facts["taint"] = look(unread, "taint", _taint, host)
     facts["build_id"] = look(unread, "build_id", _build_id, host)
+    facts["pin"] = collect_pin(host, unread)
     facts["unread"] = unread
     return facts
 

@@ -16,7 +16,6 @@ from .._core.aptsources import Source, find_suite, parse_deb822, parse_one_line
 from .._core.errors import ParseError
 from .._core.kernel_pin import Wanted, needs_headers
 from .._core.kernel_pin_preflight import one_shot_ability
-from .._core.kernel_pin_state import STATE_FILE, TEXT_LIMIT, State, parse_state
 from .._core.text import clean
 from .base import Host, Unreadable, look
 from .bootentries import GRUB_CFG, GRUB_ENV, collect_boot, efi_text
@@ -24,6 +23,7 @@ from .capture import collect_os, see_capture
 from .firmware_files import is_there, modinfo
 from .kernel_offer import collect_firmware_offers, collect_offer, stable_version
 from .packages import known_packages
+from .pinstate import read_pin_state
 from .preflight import see_preflight
 from .storage import nic_modules
 
@@ -56,7 +56,7 @@ def see_kernel_pin(host: Host, wanted: Wanted, kernel: t.Mapping[str, t.Any], op
     """
     capture = see_capture(host, kernel)
     preflight = see_preflight(host, kernel, False)
-    state, state_unread = _state(host)
+    state, state_unread = read_pin_state(host)
     packages, holds = _packages(host)
     seen: Seen = {
         "os": collect_os(host),
@@ -123,20 +123,6 @@ def _report(host: Host) -> str | None:
         return clean(host.read(files.GUARD_REPORT, _REPORT_LIMIT).replace("\n", " / "), 800)
     except Unreadable:
         return None
-
-
-def _state(host: Host) -> tuple[State | None, str | None]:
-    """The file is root's alone, or it is not believed: it names packages to remove."""
-    try:
-        status = host.lstat(STATE_FILE)
-        if status.kind != "file" or status.uid != 0 or status.mode & 0o022:
-            shown = "{0} is a {1} of mode {2:04o} and owner {3}, not root's own file"
-            return None, shown.format(STATE_FILE, status.kind, status.mode, status.uid)
-        return parse_state(host.read(STATE_FILE, TEXT_LIMIT + 1)), None
-    except ParseError as exc:
-        return None, clean(str(exc))
-    except Unreadable as exc:
-        return None, None if exc.reason == "not found" else clean(str(exc))
 
 
 def _packages(host: Host) -> tuple[dict[str, str], list[str]]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from .._core.text import clean, human_bytes
 from ..exits import UNKNOWN, USAGE, WELL, ToolError
 from ..inventory_arguments import asked_of, limits_of
 from ..inventory_hosts import NoHosts, Rack, read_rack
+from ..remember import memory_for
 from .gather import gather
 from .outcome import Outcome
 from .progress import progress_for, summary
@@ -43,11 +45,21 @@ def run_rack(arguments: argparse.Namespace) -> int:
     outcomes = ask_rack(rack, arguments.subset, arguments)
     if arguments.save is not None:
         save(arguments.save, outcomes.values())
+    if arguments.remember:
+        _remember(outcomes, arguments)
     if arguments.json:
         write_json(outcomes, sys.stdout)
     else:
         show_table(outcomes)
     return UNKNOWN if any(outcome.cause for outcome in outcomes.values()) else WELL
+
+
+def _remember(outcomes: t.Mapping[str, Outcome], arguments: argparse.Namespace) -> None:
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    with memory_for(arguments, by_itself=False) as memory:
+        for name, outcome in outcomes.items():
+            if not outcome.cause:
+                memory.add_facts(name, outcome.facts(), None, moment)
 
 
 def ask_rack(rack: Rack, subsets: t.Sequence[str], arguments: argparse.Namespace) -> dict[str, Outcome]:

@@ -17,7 +17,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rackops.crashready.plugins.module_utils._change import afterboot
-from ansible_collections.rackops.crashready.plugins.plugin_utils import triage_program
+from ansible_collections.rackops.crashready.plugins.plugin_utils import host_program
 
 RECORD = {"kind": "null_deref", "driver": "i40e", "path": "nic_rx", "signature": {"exact": "cr1:x:1"}, "frames": [1]}
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="records belong to root")
@@ -93,8 +93,8 @@ def test_no_webhook_sends_nothing(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_program_is_the_same_every_time_and_runs_alone(tmp_path: pathlib.Path) -> None:
-    program = triage_program.build()
-    assert program == triage_program.build()
+    program = host_program.build("triage")
+    assert program == host_program.build("triage")
     (tmp_path / "triage.pyz").write_bytes(program)
     (tmp_path / "crash").mkdir()
     (tmp_path / "config.json").write_text("[]", encoding="utf-8")

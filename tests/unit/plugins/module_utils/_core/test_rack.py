@@ -36,6 +36,11 @@ FACTS = {
 }
 
 
+def pin(phase: str, *changes: str) -> dict[str, t.Any]:
+    named = [{"name": name} for name in changes]
+    return {"phase": phase, "package": "linux-image-amd64", "version": "6.12.9-1", "changes": named}
+
+
 def result(**changed: t.Any) -> dict[str, t.Any]:
     return {
         "applicable": True,
@@ -67,6 +72,17 @@ def result(**changed: t.Any) -> dict[str, t.Any]:
         ({"facts": FACTS, "result": result(), "failure": "did not come back"}, False, "failed"),
         ({"facts": None, "unreachable": True, "failure": "timed out"}, False, "unreachable"),
         ({}, False, "failed"),
+        # A run for the kernel alone has no result of the module kdump.
+        ({"facts": FACTS, "pin": pin("committed")}, False, "pinned"),
+        ({"facts": FACTS, "pin": pin("none")}, False, "not pinned"),
+        ({"facts": FACTS, "pin": pin("staged")}, False, "pending reboot"),
+        ({"facts": FACTS, "pin": pin("armed")}, False, "pending reboot"),
+        ({"facts": FACTS, "pin": pin("trial")}, False, "failed"),
+        ({"facts": FACTS, "pin": pin("returned")}, False, "failed"),
+        ({"facts": FACTS, "pin": pin("failed")}, False, "failed"),
+        ({"facts": FACTS, "pin": pin("none", "package linux-image-amd64")}, True, "would change"),
+        ({"facts": FACTS, "pin": pin("committed")}, True, "pinned"),
+        ({"facts": None, "pin": None, "unreachable": True, "failure": "timed out"}, False, "unreachable"),
         ({"facts": FACTS, "result": result(changes=[{"name": "file /x"}])}, True, "would change"),
         ({"facts": FACTS, "result": result()}, True, "armed"),
         ({"facts": FACTS, "result": result(armed=False, reboot_required=True)}, True, "pending reboot"),

@@ -9,14 +9,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.rackops.crashready.plugins.module_utils._core import triage_unit
+from ansible_collections.rackops.crashready.plugins.module_utils._core import host_program, triage_unit
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import ParseError
-from ansible_collections.rackops.crashready.plugins.module_utils._core.plan import as_diff
-from ansible_collections.rackops.crashready.plugins.module_utils._core.triage_unit import Seen, Wanted, webhook_from
+from ansible_collections.rackops.crashready.plugins.module_utils._core.host_program import Seen
+from ansible_collections.rackops.crashready.plugins.module_utils._core.plan import Change, as_diff
+from ansible_collections.rackops.crashready.plugins.module_utils._core.triage_unit import Wanted, webhook_from
 
 NOTHING = Seen({}, {})
 HOOK = webhook_from("https://hooks.example.org/t0ken/crash", "Authorization", "Bearer s3cret")
 WANTED = Wanted(True, b"PK", "/srv/crash", True, HOOK)
+
+
+def plan(wanted: Wanted, seen: Seen) -> list[Change]:
+    return host_program.plan(triage_unit.LAYOUT, triage_unit.wanted_files(wanted), seen)
 
 
 def there(wanted: Wanted) -> Seen:
@@ -25,21 +30,21 @@ def there(wanted: Wanted) -> Seen:
 
 
 def test_everything_is_planned_and_then_nothing() -> None:
-    assert [change.kind for change in triage_unit.plan(WANTED, NOTHING)] == ["file"] * 4 + ["unit"] * 2
-    assert triage_unit.plan(WANTED, there(WANTED)) == []
-    assert triage_unit.plan(Wanted(False), NOTHING) == []
+    assert [change.kind for change in plan(WANTED, NOTHING)] == ["file"] * 4 + ["unit"] * 2
+    assert plan(WANTED, there(WANTED)) == []
+    assert plan(Wanted(False), NOTHING) == []
 
 
 def test_removal_disables_first() -> None:
-    kinds = [change.kind for change in triage_unit.plan(Wanted(False), there(WANTED))]
+    kinds = [change.kind for change in plan(Wanted(False), there(WANTED))]
     assert kinds == ["unit"] * 2 + ["file"] * 4
 
 
 def test_a_new_secret_is_a_change_that_shows_neither() -> None:
     other = WANTED._replace(webhook=webhook_from(HOOK.url if HOOK else None, "Authorization", "Bearer 0ther"))
-    changes = triage_unit.plan(other, there(WANTED))
+    changes = plan(other, there(WANTED))
     assert [change.target for change in changes] == [triage_unit.CONFIG]
-    shown = json.dumps([as_diff(changes), as_diff(triage_unit.plan(WANTED, NOTHING))])
+    shown = json.dumps([as_diff(changes), as_diff(plan(WANTED, NOTHING))])
     assert not any(word in shown for word in ("s3cret", "0ther", "t0ken"))
     assert "https://hooks.example.org/(not shown)" in shown
 

@@ -137,6 +137,7 @@ def test_a_server() -> None:
             ],
         },
         "build_id": BUILD_ID,
+        "pin": None,
         "unread": {},
     }
 
@@ -198,7 +199,7 @@ def test_a_container_sees_little_and_says_so() -> None:
 def test_nothing_at_all() -> None:
     facts = collect({})
     for field, value in facts.items():
-        if field not in ("unread", "candidates", "boot_loader", "next_boot", "stream_reason"):
+        if field not in ("unread", "candidates", "boot_loader", "next_boot", "stream_reason", "pin"):
             assert value is None, field
             assert facts["unread"][field], field
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: 2026, The Crashready authors
-"""Makes the program that reads crashes on a host after a boot: one zip that Python starts.
+"""Makes the programs that run on a host by themselves: one zip that Python starts.
 
 The same files give the same bytes, so that a second run of the role finds nothing to change; not
 compressed, since every zlib does that in its own way.
@@ -11,29 +11,52 @@ compressed, since every zlib does that in its own way.
 from __future__ import annotations
 
 import ast
+import base64
 import io
 import os
 import typing as t
 import zipfile
+import zlib
 
-__all__ = ["build"]
+__all__ = ["PROGRAMS", "Program", "build", "pack"]
 
-_START = "_change/afterboot.py"
 _PACKAGE = "crashready"
-_TABLES = ("core", "drivers", "rules")
-_MAIN = "import sys\n\nfrom crashready._change.afterboot import main\n\nsys.exit(main(sys.argv[1:]))\n"
+_MAIN = "import sys\n\nfrom crashready.{0} import main\n\nsys.exit(main(sys.argv[1:]))\n"
 #: The first moment that a zip can name.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PLUGINS = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 
-def build(plugins: str = _PLUGINS) -> bytes:
-    """The zip: `_change/afterboot.py` and everything that it imports from module_utils, and the triage tables."""
+class Program(t.NamedTuple):
+    """Where a program starts (a file of module_utils with `main(argv)`), and the tables of triage that it reads."""
+
+    start: str
+    tables: tuple[str, ...] = ()
+
+
+PROGRAMS = {
+    "triage": Program("_change/afterboot.py", ("core", "drivers", "rules")),
+    "metrics": Program("_change/metricsfile.py"),
+    "netconsole": Program("_change/netconsole.py"),
+    "receiver": Program("_change/receiver.py"),
+    "ship": Program("_change/ship.py"),
+}
+
+
+def pack(name: str) -> str:
+    """A program as a module's option `program` takes it. Raises OSError and SyntaxError for a broken collection."""
+    return base64.b64encode(zlib.compress(build(name), 9)).decode("ascii")
+
+
+def build(name: str, plugins: str = _PLUGINS) -> bytes:
+    """The zip: the start and everything that it imports from module_utils, and its tables."""
+    program = PROGRAMS[name]
     root = os.path.join(plugins, "module_utils")
-    files = {"__main__.py": _MAIN.encode("ascii"), _PACKAGE + "/__init__.py": b""}
-    for name in sorted(_closure(root)):
+    start = _MAIN.format(program.start.rpartition(".")[0].replace("/", "."))
+    files = {"__main__.py": start.encode("ascii"), _PACKAGE + "/__init__.py": b""}
+    for name in sorted(_closure(root, program.start)):
         files["{0}/{1}".format(_PACKAGE, name)] = _read(os.path.join(root, name))
-    for name in _TABLES:
+    for name in program.tables:
         path = os.path.join(plugins, os.pardir, "data", "triage", name + ".json")
         files["{0}/tables/{1}.json".format(_PACKAGE, name)] = _read(path)
     out = io.BytesIO()
@@ -51,10 +74,10 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def _closure(root: str) -> set[str]:
+def _closure(root: str, start: str) -> set[str]:
     """Files of module_utils that the start needs, by its relative imports and theirs."""
     found: set[str] = set()
-    todo = [_START]
+    todo = [start]
     while todo:
         name = todo.pop()
         if name in found:
