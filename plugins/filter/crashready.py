@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, rack
+from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, rack, routes
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
 
 
@@ -44,6 +44,14 @@ def why_bad(judged: t.Any) -> str:
         raise AnsibleFilterError("why_bad: this is not a host of pairing_verdict ({0!r})".format(exc)) from exc
 
 
+def nics_to_avoid(judged: t.Any) -> list[str]:
+    """Names of the NICs of a host whose pairing is bad or suspect."""
+    try:
+        return routes.nics_to_avoid(judged)
+    except (KeyError, TypeError) as exc:
+        raise AnsibleFilterError("nics_to_avoid: this is not a host of pairing_verdict ({0!r})".format(exc)) from exc
+
+
 class FilterModule:
     """Makes the filters known to Ansible."""
 
@@ -54,4 +62,5 @@ class FilterModule:
             "host_list": host_list,
             "worst_verdict": worst_verdict,
             "why_bad": why_bad,
+            "nics_to_avoid": nics_to_avoid,
         }

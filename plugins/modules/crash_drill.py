@@ -36,13 +36,14 @@ options:
       - V(panic) lets the host panic some seconds later. With O(kind=nmi) it arms C(kernel.unknown_nmi_panic) and the
         NMI has to come from outside.
       - V(wait) waits on the controller until the host answers in another boot.
+      - V(heard) looks on the machine that receives netconsole what came through. Changes nothing.
       - V(read) opens the dump, judges and records.
       - V(clear) takes away what V(prepare) put there; the verdict stays.
       - V(shrink) gives memory of the reservation back to the running kernel, until the next boot.
       - V(conclude) makes the outcome of the steps on the controller and writes it to O(dest).
     type: str
     required: true
-    choices: [peer, check, prepare, panic, wait, read, clear, shrink, conclude]
+    choices: [peer, check, prepare, panic, wait, heard, read, clear, shrink, conclude]
   name:
     description: Name of the host in the inventory.
     type: str
@@ -93,6 +94,16 @@ options:
   scratch:
     description: For V(read), a directory with room for the dump; by default the crash folder.
     type: path
+  receiver_folder:
+    description: For V(heard), the folder of the receiver of netconsole.
+    type: path
+    default: /var/log/crashready-netconsole
+  receiver:
+    description: For V(read), what V(heard) returned on the machine that receives netconsole.
+    type: dict
+  console:
+    description: For V(read), what the serial console said.
+    type: str
   size:
     description: For V(shrink), the size as the kernel takes it, such as V(128M).
     type: str
@@ -200,6 +211,25 @@ opened:
   description: What opening the dump gave, as M(rackops.crashready.crash_dump_info) returns it; null without a dump.
   returned: action is read
   type: dict
+channels:
+  description:
+    - What each channel brought of the drill, with C(name), C(state) (C(proven), C(not proven), C(not armed) or
+      C(not seen)) and C(reason). It has no say in RV(proven).
+  returned: action is read
+  type: list
+  elements: dict
+arrived:
+  description: Whether the drill's id is in a file of the receiver; null where that could not be looked at.
+  returned: action is heard
+  type: bool
+panic:
+  description: Whether its panic is there too.
+  returned: action is heard
+  type: bool
+where:
+  description: In which file, or why not.
+  returned: action is heard
+  type: str
 removed:
   description: Files that were taken away.
   returned: action is clear
@@ -238,7 +268,7 @@ from ansible_collections.rackops.crashready.plugins.module_utils._core.errors im
 from ansible_collections.rackops.crashready.plugins.module_utils._host.local import LocalHost
 from ansible_collections.rackops.crashready.plugins.module_utils._host.python import too_old
 
-ACTIONS = ("peer", "check", "prepare", "panic", "wait", "read", "clear", "shrink", "conclude")
+ACTIONS = ("peer", "check", "prepare", "panic", "wait", "heard", "read", "clear", "shrink", "conclude")
 ARGUMENT_SPEC = {
     "action": {"type": "str", "required": True, "choices": list(ACTIONS)},
     "name": {"type": "str"},
@@ -254,6 +284,9 @@ ARGUMENT_SPEC = {
     "timeout_s": {"type": "int", "default": 3600},
     "delay_s": {"type": "int", "default": 15},
     "scratch": {"type": "path"},
+    "receiver_folder": {"type": "path", "default": "/var/log/crashready-netconsole"},
+    "receiver": {"type": "dict"},
+    "console": {"type": "str"},
     "size": {"type": "str"},
     "steps": {"type": "dict"},
     "dest": {"type": "path"},
@@ -262,6 +295,7 @@ REQUIRED_IF = [
     ("action", "check", ("name",)),
     ("action", "prepare", ("name",)),
     ("action", "panic", ("name", "drill_id")),
+    ("action", "heard", ("drill_id",)),
     ("action", "shrink", ("size",)),
 ]
 
@@ -283,7 +317,8 @@ def run(given, check_mode):
         "check": lambda: steps.check(host, asked, now_s),
         "prepare": lambda: steps.prepare(host, asked, os.urandom(8), now_s, check_mode),
         "panic": lambda: steps.panic(host, given["drill_id"], asked, given["interface"], check_mode),
-        "read": lambda: steps.read(host, given["scratch"], check_mode),
+        "heard": lambda: steps.heard(host, given["drill_id"], given["receiver_folder"]),
+        "read": lambda: steps.read(host, given["scratch"], check_mode, given["receiver"], given["console"]),
         "clear": lambda: steps.clear(host, check_mode),
         "shrink": lambda: steps.shrink(host, parse_crashkernel(given["size"]).bytes_for(0), check_mode),
     }

@@ -37,9 +37,13 @@ class Command(t.NamedTuple):
 COMMANDS: dict[str, Command] = {
     "facts": Command("crashready.facts", "NICs, kernel, crash capture and crashes, of this machine or of a rack"),
     "check": Command("crashready.check", "would the next panic be kept, and does a known bad pairing wait"),
+    "report": Command("crashready.report", "where a rack stands: for the terminal, as JSON, as one page of HTML"),
+    "diff": Command("crashready.diff", "what changed in a rack since a date"),
     "triage": Command("crashready.triage", "from a crash to its culprit, and to every host that waits for the same"),
     "harden": Command("crashready.harden", "arm the crash capture on every host of an inventory"),
     "drill": Command("crashready.drill", "panic hosts with consent by name, and prove that their dumps can be opened"),
+    "metrics": Command("crashready.metrics", "what check sees of a rack, for Prometheus: printed, in a file or served"),
+    "pin": Command("crashready.pin", "bring another kernel, try it in one boot, keep it or take it away"),
     "pairings": Command("crashready.pairings", "known bad pairings of NIC, driver, firmware and kernel"),
     "demo": Command(
         "crashready.demo", "a small rack of virtual machines, hardened, one panicked, explained", whole=True

@@ -43,6 +43,7 @@ PYTHONS = ((3, 11), (3, 13))
 SYSTEM_PACKAGES: dict[str, tuple[str, ...]] = {
     "virtual environment": ("python3-venv",),
     "checks of the sources": ("git", "shellcheck"),
+    "report page": ("chromium", "chromium-driver", "fonts-dejavu-core"),
     "test containers": (
         "aardvark-dns",
         "ca-certificates",

@@ -88,8 +88,27 @@ def _sources() -> list[Step]:
             "documentation of plugins and roles is well formed",
             ("antsibull-docs", "lint-collection-docs", *_DOCS),
         ),
+        Step(
+            "alerts",
+            "alert rules fire when they should and else do not",
+            ("tools/promtool", "test", "rules", "tests/monitoring/crashready.rules.test.yml"),
+            time_limit_s=300,
+        ),
+    ]
+
+
+def _python_tests() -> list[Step]:
+    return [
         Step("unit", "tables and fake trees", (*_PYTEST, "tests/unit", *_COVERAGE), counts_tests=True),
         Step("driver", "the command, the set-up, the packages", (*_PYTEST, "tests/driver"), counts_tests=True),
+        Step(
+            "page",
+            "the report's page in a real browser",
+            (*_PYTEST, "tests/page"),
+            packages="report page",
+            counts_tests=True,
+            time_limit_s=600,
+        ),
         Step(
             "sanity",
             "what Ansible asks of a collection, on every Python that is here",
@@ -130,7 +149,7 @@ def _scenario(name: str, packages: str, about: str, extra: bool = False) -> Step
 
 def all_steps(root: str) -> list[Step]:
     """Every step in order: quick ones, containers, virtual machines, then the scenarios that only --all runs."""
-    steps = _sources()
+    steps = [*_sources(), *_python_tests()]
     folder = os.path.join(root, "molecule")
     scenarios = sorted(
         name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name, "molecule.yml"))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -114,7 +115,15 @@ class Box:
 
     def lose(self, process: subprocess.Popen[str]) -> None:
         """Kill the command with everything that it started, as if the controller had died."""
-        os.killpg(process.pid, signal.SIGKILL)
+        rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.split()
+        parents = dict(zip(map(int, rows[::2]), map(int, rows[1::2]), strict=True))
+        # By descent: ansible-runner gives Ansible a session of its own.
+        doomed = {process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
+            doomed |= more
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait(60)
 
     def end(self, process: subprocess.Popen[str]) -> Drilled:

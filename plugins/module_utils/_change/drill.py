@@ -11,8 +11,9 @@ import os
 import time
 import typing as t
 
-from .._core import drill, drillrecord
+from .._core import drill, drillchannels, drillrecord
 from .._core.crashkernel import Suggestion, estimate, propose, render_size, usual
+from .._core.drillchannels import Heard
 from .._core.drillrecord import Before, CaptureRecord, Proof
 from .._core.drillrecorder import DROP_IN, FILES, SCRIPT, panic_script, recorder_files
 from .._core.dumpcheck import Expectation
@@ -22,12 +23,24 @@ from .._core.text import clean, human_bytes
 from .._host.base import Host, Unreadable, look
 from .._host.capture import see_capture
 from .._host.crashes import collect_crashes, is_crash_name
-from .._host.drill import boot_id, deadline_s, dirty_bytes, read_before, read_capture, see_drill, see_needs, traffic
+from .._host.drill import (
+    boot_id,
+    deadline_s,
+    dirty_bytes,
+    hear_journal,
+    hear_pstore,
+    hear_receiver,
+    read_before,
+    read_capture,
+    see_drill,
+    see_needs,
+    traffic,
+)
 from .._host.kernel import collect_kernel
 from .files import Stopped, write_file
 from .opendump import prove_dump
 
-__all__ = ["Refused", "check", "clear", "panic", "peer", "prepare", "read", "shrink"]
+__all__ = ["Refused", "check", "clear", "heard", "panic", "peer", "prepare", "read", "shrink"]
 
 _SYNC_LIMIT_S = 300
 #: For a capture without a time limit of its own, and for the way back into service after it.
@@ -189,6 +202,7 @@ def _before(host: Host, view: _View, asked: drill.Asked, drill_id: str, now_s: f
         crashes=tuple(names),
         identity=drillrecord.identity_of(view.kernel, view.capture),
         nmi_before=nmi if nmi in ("0", "1") else None,
+        channels={each["name"]: each["armed"] for each in view.capture.get("channels") or ()},
     )
 
 
@@ -271,10 +285,24 @@ def _let_panic(host: Host, before: Before) -> None:
 # --- after it ---------------------------------------------------------------------------------------------------------
 
 
-def read(host: Host, scratch: str | None, check_mode: bool) -> Result:
+def heard(host: Host, drill_id: str, folder: str) -> Result:
+    """On the machine that receives netconsole: {changed, arrived, panic, where}. Changes nothing."""
+    if not drill_id:
+        raise Stopped("asking the receiver", "no drill_id is given", "give the id that action=prepare returned")
+    return {"changed": False, **hear_receiver(host, drill_id, folder)._asdict()}
+
+
+def read(
+    host: Host,
+    scratch: str | None,
+    check_mode: bool,
+    receiver: t.Mapping[str, t.Any] | None = None,
+    console: str | None = None,
+) -> Result:
     """Open what the drill left, judge it, record the verdict and take the recorder away.
 
-    Gives {proven, reasons, record, proposal, dump_result, changed}. Raises Stopped where no drill was begun.
+    `receiver` is what `heard` gave elsewhere, `console` what the console said; they tell of channels alone.
+    Gives {proven, reasons, record, proposal, opened, channels, changed}. Raises Stopped where no drill was begun.
     """
     before = read_before(host)
     if before is None:
@@ -286,10 +314,13 @@ def read(host: Host, scratch: str | None, check_mode: bool) -> Result:
     found = _what_was_left(host, before, capture, scratch)
     reasons = drill.judge(before, found)
     proof = drill.make_proof(before, found, reasons)
+    channels = _channels(host, before, not reasons, receiver, console)
     if not check_mode:
         # A panic that never was says nothing of the capture: an older verdict stays.
         problem = _record(proof) if found.boot_id != before.boot_id else None
         reasons += [problem] if problem else []
+        if found.boot_id != before.boot_id:
+            _record_channels(before, channels)
         clear(host, False)
     return {
         "changed": True,
@@ -298,7 +329,36 @@ def read(host: Host, scratch: str | None, check_mode: bool) -> Result:
         "record": {**proof._asdict(), "identity": proof.identity._asdict(), "reasons": list(proof.reasons)},
         "proposal": _proposal(host, before, proof, found.capture, capture),
         "opened": found.opened,
+        "channels": channels,
     }
+
+
+def _channels(
+    host: Host, before: Before, opened: bool, receiver: t.Mapping[str, t.Any] | None, console: str | None
+) -> list[Result]:
+    """What came through each channel. Nothing here can make a proven capture unproven."""
+    found: dict[str, Heard | None] = {
+        "pstore": hear_pstore(host, before.drill_id, before.began_s),
+        "journal": hear_journal(host, before.drill_id, before.boot_id),
+        "netconsole": None,
+        "serial": None,
+    }
+    if receiver and isinstance(receiver.get("arrived"), bool):
+        where = clean(str(receiver.get("where")), 200)
+        found["netconsole"] = Heard(receiver["arrived"], receiver.get("panic") is True, where)
+    elif receiver:
+        told = receiver.get("where") or receiver.get("msg") or "no answer"
+        found["netconsole"] = Heard(None, False, "the receiver: {0}".format(clean(str(told), 200)))
+    if console:
+        found["serial"] = drillchannels.hear(console, before.drill_id, "its console")
+    return drillchannels.judge_heard(before.channels, found, opened)
+
+
+def _record_channels(before: Before, channels: t.Sequence[Result]) -> None:
+    with contextlib.suppress(OSError):
+        os.makedirs(drillrecord.FOLDER, mode=0o700, exist_ok=True)
+        text = drillchannels.render_record(before.drill_id, before.began_s, channels)
+        write_file(drillchannels.RECORD_PATH, text.encode("utf-8"), 0o600)
 
 
 def _what_was_left(host: Host, before: Before, capture: Result, scratch: str | None) -> drill.Found:

@@ -11,23 +11,23 @@ import os
 import time
 import typing as t
 
-from .._core import kdump, kdumpabsent, kdumpbefore, preflight, shellconf
+from .._core import kdump, kdumpabsent, kdumpbefore, preflight
 from .._core.errors import CoreError, ParseError
 from .._core.plan import Change, as_diff, as_results
 from .._core.problems import Problem, find_problems
 from .._core.text import clean
-from .._host.base import Completed, Host, Unreadable
+from .._host.base import Host, Unreadable
 from .._host.capture import CAPTURE_SYSCTLS, facts_of, see_capture
 from .._host.kdumpbefore import read_before, see_past
 from .._host.kernel import collect_kernel
 from .._host.packages import installed_packages
 from .._host.preflight import see_preflight
 from . import apt
+from .bootloader import GRUB_CFG, follow, loader_entries, must
 from .files import Snapshot, Stopped, write_file
 
 __all__ = ["Blocked", "converge"]
 
-GRUB_CFG = "/boot/grub/grub.cfg"
 INITRD_HOOK = "/etc/kernel/postinst.d/kdump-tools"
 
 
@@ -102,7 +102,7 @@ def _state(wanted: kdump.Wanted, view: _View, predicted: bool) -> dict[str, t.An
 
 def _carry_out(host: Host, wanted: kdump.Wanted, view: _View, lock_timeout_s: int) -> tuple[list[Change], _View]:
     """Packages first; what they bring is looked at before the rest is done."""
-    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *_loader_entries(host)])
+    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *loader_entries(host)])
     packages = [change for change in view.changes if change.kind in ("package", "debconf")]
     before = _remember(host, wanted, view)
     if packages:
@@ -172,17 +172,6 @@ def _install(host: Host, changes: t.Sequence[Change], lock_timeout_s: int) -> No
         apt.install(host, names, lock_timeout_s)
 
 
-def _loader_entries(host: Host) -> list[str]:
-    """systemd-boot's entry files, which kernel-install rewrites one by one."""
-    found = []
-    for folder in ("/efi/loader/entries", "/boot/efi/loader/entries", "/boot/loader/entries"):
-        try:
-            found += ["{0}/{1}".format(folder, name) for name in host.listdir(folder)]
-        except Unreadable:
-            continue
-    return found
-
-
 def _apply(host: Host, wanted: kdump.Wanted, changes: t.Sequence[Change], undo: Snapshot) -> None:
     for change in changes:
         _apply_one(host, change, undo)
@@ -208,7 +197,7 @@ def _apply_one(host: Host, change: Change, undo: Snapshot) -> None:
 
 def _reload_units(host: Host, changes: t.Sequence[Change]) -> None:
     if any(change.target == kdump.DEADLINE_UNIT for change in changes) and os.path.isdir("/run/systemd/system"):
-        _must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
+        must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
 
 
 def _undo(snapshot: Snapshot) -> None:
@@ -226,19 +215,6 @@ def _verify_boot_entries(host: Host, wanted: kdump.Wanted) -> None:
         seen = "{0} still has another crashkernel= than {1}".format(wrong[0], view.desired.crashkernel)
         step = "look for a later file in /etc/default/grub.d or a script in /etc/grub.d that sets it"
         raise Stopped("boot entries after the change (now undone)", seen, step)
-
-
-def _must(
-    host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300, env: t.Mapping[str, str] | None = None
-) -> Completed:
-    try:
-        done = host.run(argv, timeout_s=timeout_s, env=env)
-    except Unreadable as exc:
-        raise Stopped(what, exc.reason, "run it by hand: {0}".format(" ".join(argv))) from exc
-    if done.rc != 0:
-        seen = clean((done.err or done.out)[-600:], 400) or "rc {0}".format(done.rc)
-        raise Stopped(what, seen, "run it by hand: {0}".format(" ".join(argv)))
-    return done
 
 
 def _apply_file(host: Host, change: Change) -> None:
@@ -276,7 +252,7 @@ def _apply_sysctl(host: Host, change: Change) -> None:
 
 def _apply_unit(host: Host, change: Change) -> None:
     verb = "enable" if change.data.get("enabled", True) else "disable"
-    _must(host, ["systemctl", verb, change.target], "{0} could not be {1}d".format(change.target, verb))
+    must(host, ["systemctl", verb, change.target], "{0} could not be {1}d".format(change.target, verb))
 
 
 def _apply_debconf(host: Host, change: Change) -> None:
@@ -284,31 +260,12 @@ def _apply_debconf(host: Host, change: Change) -> None:
 
 
 def _apply_boot_loader(host: Host, change: Change) -> None:
-    if change.target == "grub":
-        what = "GRUB's configuration could not be generated (now undone)"
-        _must(host, ["update-grub"], what, 900, {"LC_ALL": "", "LANG": _language(host)})
-        return
-    for release in change.data["releases"]:
-        image, initrd = "/boot/vmlinuz-" + release, "/boot/initrd.img-" + release
-        argv = ["kernel-install", "add", release, image] + ([initrd] if host.exists(initrd) else [])
-        _must(host, argv, "the boot entry of {0} could not be written (now undone)".format(release), 600)
-
-
-def _language(host: Host) -> str:
-    """LANG as the administrator's own update-grub has it: titles of the menu are translated, and are names.
-
-    GRUB_DEFAULT and saved_entry may hold such a title; /etc/grub.d/00_header also sets the menu's language from LANG.
-    """
-    try:
-        found = shellconf.parse_shellconf(host.read("/etc/default/locale", 64 * 1024)).values.get("LANG")
-    except (ParseError, Unreadable):
-        found = None
-    return found or os.environ.get("LANG", "C")
+    follow(host, change.target, change.data["releases"])
 
 
 def _apply_capture_initrd(host: Host, change: Change) -> None:
     release = change.data["release"]
-    done = _must(host, [INITRD_HOOK, release], "the capture initrd of {0} could not be built".format(release), 1800)
+    done = must(host, [INITRD_HOOK, release], "the capture initrd of {0} could not be built".format(release), 1800)
     path = "/var/lib/kdump/initrd.img-" + release
     if not os.path.exists(path) or os.path.getsize(path) == 0:
         seen = clean(done.err + done.out, 300) or "the hook of kdump-tools ended well and left no file"
@@ -320,7 +277,7 @@ def _apply_capture_initrd(host: Host, change: Change) -> None:
 
 def _apply_load(host: Host, change: Change) -> None:
     """Restart the unit, then believe the kernel alone: the unit ends well whatever happened (G2)."""
-    _must(host, ["systemctl", "restart", kdump.UNIT], "the capture kernel could not be loaded", 900)
+    must(host, ["systemctl", "restart", kdump.UNIT], "the capture kernel could not be loaded", 900)
     if not _is_loaded(host):
         journal = host.run(["journalctl", "-u", kdump.UNIT, "-b", "-n", "8", "-o", "cat", "--no-pager"], timeout_s=60)
         raise Stopped(
@@ -331,7 +288,7 @@ def _apply_load(host: Host, change: Change) -> None:
 
 
 def _apply_unload(host: Host, change: Change) -> None:
-    _must(host, ["kdump-config", "unload"], "the capture kernel could not be unloaded")
+    must(host, ["kdump-config", "unload"], "the capture kernel could not be unloaded")
     if _is_loaded(host):
         raise Stopped("the capture kernel could not be unloaded", "kexec_crash_loaded is still 1", "kexec -p -u")
 
@@ -410,7 +367,7 @@ def _withdraw(host: Host, wanted: kdump.Wanted, check_mode: bool, lock_timeout_s
 
 def _go_back(host: Host, changes: t.Sequence[Change], lock_timeout_s: int) -> None:
     """Every change in order; the packages together, since each may need another."""
-    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *_loader_entries(host)])
+    undo = Snapshot([kdump.GRUB_DROP_IN, kdump.SYSTEMD_BOOT_CMDLINE, GRUB_CFG, *loader_entries(host)])
     packages = [change.target for change in changes if change.kind == "package"]
     for change in changes:
         if change.kind != "package":

@@ -20,8 +20,8 @@ from .._core.kernel_pin_state import ARMED, PASSED, STAGED, STATE_FILE, State, r
 from .._core.plan import Change, as_diff, as_results
 from .._core.problems import Problem
 from .._core.text import clean
-from .._host.base import Completed, Host, Unreadable
-from .._host.bootentries import ESP_MOUNTS, GRUB_CFG, GRUB_ENV
+from .._host.base import Host, Unreadable
+from .._host.bootentries import ESP_MOUNTS, GRUB_ENV
 from .._host.capture import collect_os
 from .._host.health import collect_health
 from .._host.kernel import collect_kernel
@@ -29,6 +29,7 @@ from .._host.kernel_pin import see_kernel_pin
 from .._host.preflight import see_preflight
 from .._host.trial import collect_evidence
 from . import apt
+from .bootloader import GRUB_CFG, must
 from .files import Snapshot, Stopped, write_file
 from .kdump import Blocked
 
@@ -223,7 +224,7 @@ def _apply_all(host: Host, wanted: Wanted, view: _View, changes: t.Sequence[Chan
                 _undo(undo)
             raise
     if any(change.target == files.GUARD_UNIT for change in changes) and os.path.isdir("/run/systemd/system"):
-        _must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
+        must(host, ["systemctl", "daemon-reload"], "systemd could not re-read its units")
 
 
 def _undo(snapshot: Snapshot) -> None:
@@ -291,17 +292,6 @@ def _begun(wanted: Wanted, seen: t.Mapping[str, t.Any], stage: str) -> State:
     )
 
 
-def _must(host: Host, argv: t.Sequence[str], what: str, timeout_s: float = 300) -> Completed:
-    try:
-        done = host.run(argv, timeout_s=timeout_s)
-    except Unreadable as exc:
-        raise Stopped(what, exc.reason, "run it by hand: {0}".format(" ".join(argv))) from exc
-    if done.rc != 0:
-        seen = clean((done.err or done.out)[-600:], 400) or "rc {0}".format(done.rc)
-        raise Stopped(what, seen, "run it by hand: {0}".format(" ".join(argv)))
-    return done
-
-
 def _apply_file(host: Host, change: Change) -> None:
     write_file(change.target, change.data["text"].encode("utf-8", "surrogateescape"), change.data["mode"])
 
@@ -325,9 +315,9 @@ def _menu(host: Host) -> t.Mapping[str, t.Any]:
 
 def _apply_boot_default(host: Host, change: Change) -> None:
     if change.target == "systemd-boot":
-        _must(host, ["bootctl", "set-default", change.data["pattern"] or ""], "the default entry could not be set")
+        must(host, ["bootctl", "set-default", change.data["pattern"] or ""], "the default entry could not be set")
         return
-    _must(host, ["update-grub"], "GRUB's configuration could not be generated (now undone)", 900)
+    must(host, ["update-grub"], "GRUB's configuration could not be generated (now undone)", 900)
     expected = change.data["release"]
     found = _menu(host)["boot"]["default_release"]
     if expected is not None and found != expected:
@@ -337,7 +327,7 @@ def _apply_boot_default(host: Host, change: Change) -> None:
 
 
 def _apply_boot_entry(host: Host, change: Change) -> None:
-    _must(host, ["update-grub"], "GRUB's configuration could not be generated (now undone)", 900)
+    must(host, ["update-grub"], "GRUB's configuration could not be generated (now undone)", 900)
     trial = _menu(host)["boot"]["trial"]
     release = change.data["release"]
     if release is None:
@@ -376,11 +366,11 @@ def _apply_one_shot(host: Host, change: Change) -> None:
     entry = change.data["entry"]
     what = "the choice for one boot could not be {0}".format("made" if entry else "taken back")
     if change.target == "systemd-boot":
-        _must(host, ["bootctl", "set-oneshot", entry or ""], what)
+        must(host, ["bootctl", "set-oneshot", entry or ""], what)
     elif entry:
-        _must(host, ["grub-reboot", entry], what)
+        must(host, ["grub-reboot", entry], what)
     else:
-        _must(host, ["grub-editenv", GRUB_ENV, "unset", "next_entry"], what)
+        must(host, ["grub-editenv", GRUB_ENV, "unset", "next_entry"], what)
     found = _menu(host)["one_shot"]["set"]
     if found != entry:
         raise Stopped(what, "it is {0!r} afterwards".format(found), "grub-editenv {0} list".format(GRUB_ENV))

@@ -61,7 +61,8 @@ def judge_steps(host: str, steps: t.Mapping[str, t.Any], check_mode: bool) -> di
     """The outcome of one host.
 
     `steps` has the registered results by NAMES (absent: not reached) and `console`, what the console command
-    printed. Gives {schema, host, state, reasons, next, notes, drill_id, estimate, record, proposal, timeline, console}.
+    printed. Gives {schema, host, state, reasons, next, notes, drill_id, estimate, record, proposal, channels, timeline,
+    console}. `channels` has {name, state, reason} of each, and decides nothing.
     """
     check = _step(steps, "check")
     state, reasons, after = _state(steps, check_mode)
@@ -78,10 +79,20 @@ def judge_steps(host: str, steps: t.Mapping[str, t.Any], check_mode: bool) -> di
         "estimate": check.get("estimate"),
         "record": read.get("record"),
         "proposal": read.get("proposal"),
+        "channels": _channels(read.get("channels")),
         "timeline": wait.get("timeline") or [],
         "returned_after_s": wait.get("after_s") if wait.get("returned") else None,
         "console": [clean(line, 300) for line in console.splitlines()[-_CONSOLE_LINES:]],
     }
+
+
+def _channels(given: t.Any) -> list[dict[str, str]]:
+    """What each channel brought, as the host's own record has it."""
+    return [
+        {key: clean(str(each.get(key)), 300) for key in ("name", "state", "reason")}
+        for each in given or ()
+        if isinstance(each, t.Mapping)
+    ][:16]
 
 
 def _step(steps: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
@@ -180,6 +191,10 @@ def _figures(outcome: t.Mapping[str, t.Any]) -> list[str]:
         )
     if outcome.get("returned_after_s") is not None:
         lines.append("back after {0:.0f} s".format(outcome["returned_after_s"]))
+    for each in outcome.get("channels") or ():
+        lines.append(
+            "channel {0}: {1} ({2})".format(*(clean(str(each[key]), 300) for key in ("name", "state", "reason")))
+        )
     if proposal:
         way = "smallest safe reservation, measured" if outcome.get("proposal") else "reservation, estimated"
         lines.append("{0}: crashkernel={1} = {2}".format(way, proposal["crashkernel"], proposal["reason"]))

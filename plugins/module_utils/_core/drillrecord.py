@@ -170,6 +170,7 @@ class Before(t.NamedTuple):
     crashes: tuple[str, ...]  #: names that lay there
     identity: Identity
     nmi_before: str | None = None  #: kernel.unknown_nmi_panic as it was
+    channels: t.Mapping[str, bool | None] = {}  #: which were armed, by name
 
 
 class CaptureRecord(t.NamedTuple):
@@ -216,7 +217,7 @@ def render(record: Before | Proof) -> str:
 
 def parse_before(text: str) -> Before:
     """Read what `render` wrote. Raises ParseError on anything else."""
-    found = _object(text, {"schema", *Before._fields})
+    found = _object(text, {"schema", *Before._fields}, {"channels": {}})
     folder = _text(found, "folder", re.compile(r"/[ -~]{1,4000}\Z"))
     names = found["crashes"]
     if not isinstance(names, list) or len(names) > 4096:
@@ -234,7 +235,16 @@ def parse_before(text: str) -> Before:
         crashes=tuple(str(name)[:300] for name in names),
         identity=_identity(found["identity"]),
         nmi_before=nmi,
+        channels=_channels(found["channels"]),
     )
+
+
+def _channels(value: t.Any) -> dict[str, bool | None]:
+    if not isinstance(value, dict) or len(value) > 32:
+        raise ParseError("channels: not as they are written")
+    if not all(armed in (True, False, None) for armed in value.values()):
+        raise ParseError("channels: armed is true, false or null")
+    return {clean(str(name), 40): armed for name, armed in value.items()}
 
 
 def parse_proof(text: str) -> Proof:
@@ -277,13 +287,15 @@ def parse_capture(text: str) -> CaptureRecord:
     return CaptureRecord(drill_id=_text(found, "drill_id", _ID), **t.cast("dict[str, int]", counts))
 
 
-def _object(text: str, keys: set[str]) -> dict[str, t.Any]:
+def _object(text: str, keys: set[str], later: Seen | None = None) -> dict[str, t.Any]:
+    """`later` are values of keys that records of earlier versions lack."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise ParseError("not JSON: {0}".format(clean(str(exc), 120))) from exc
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise ParseError("not a record of schema {0}".format(SCHEMA))
+    found = {**(later or {}), **found}
     if set(found) != keys:
         raise ParseError("it has other keys than a record has")
     return found

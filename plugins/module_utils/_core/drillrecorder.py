@@ -113,9 +113,11 @@ _TRIGGERS: t.Mapping[str, str] = {
 def panic_script(kind: str, drill_id: str) -> str:
     """What a shell runs to panic the host; for an NMI all but the trigger, which comes from outside.
 
-    The drill's id goes to the kernel log right before: earlier it could have been pushed out of the log's buffer.
+    The drill's id goes to the kernel log right before: earlier it could have been pushed out of the log's buffer. As
+    critical (<2>): with "quiet" a console, and netconsole is one, shows nothing less, and journald writes that out at
+    once (systemd-journald.service(8)).
     """
-    steps = ["echo {0} >/dev/kmsg".format(marker(drill_id)), "sync"]
+    steps = ["echo '<2>{0}' >/dev/kmsg".format(marker(drill_id)), "timeout 10 journalctl --sync", "sync"]
     if kind in _TRIGGERS:
         steps.append(_TRIGGERS[kind])
     return "; ".join(steps)

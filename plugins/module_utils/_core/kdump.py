@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from . import cmdline as kernel_cmdline
-from . import shellconf
+from . import grubdropin, shellconf
 from .crashkernel import MIB, Suggestion, parse_crashkernel, suggest
 from .errors import CoreError
 from .makedumpfile import Reading, reads
@@ -271,15 +271,13 @@ def _debconf(capture: t.Mapping[str, t.Any]) -> list[Change]:
 
 def grub_drop_in(crashkernel: str) -> str:
     """The shell fragment that makes ours the only crashkernel= of GRUB's command lines (G16, G18)."""
-    return (
-        "# Managed by rackops.crashready (role kdump); changes are overwritten.\n"
-        "# Whatever /etc/default/grub and earlier files say, one crashkernel= is left, and\n"
-        "# it stands where recovery entries have it as well. G16 and G18 of docs/kdump-on-debian.md.\n"
-        'GRUB_CMDLINE_LINUX_DEFAULT="$(printf \' %s\' "$GRUB_CMDLINE_LINUX_DEFAULT" |'
-        " sed -e 's/[[:space:]]crashkernel=[^[:space:]]*//g' -e 's/^ *//')\"\n"
-        'GRUB_CMDLINE_LINUX="$(printf \' %s\' "$GRUB_CMDLINE_LINUX" |'
-        " sed -e 's/[[:space:]]crashkernel=[^[:space:]]*//g' -e 's/^ *//')\"\n"
-        'GRUB_CMDLINE_LINUX="${GRUB_CMDLINE_LINUX:+$GRUB_CMDLINE_LINUX }crashkernel=' + crashkernel + '"\n'
+    comments = (
+        "Managed by rackops.crashready (role kdump); changes are overwritten.",
+        "Whatever /etc/default/grub and earlier files say, one crashkernel= is left, and",
+        "it stands where recovery entries have it as well. G16 and G18 of docs/kdump-on-debian.md.",
+    )
+    return grubdropin.drop_in(
+        comments, [grubdropin.of_parameter("crashkernel")], back="crashkernel={0}".format(crashkernel)
     )
 
 

@@ -12,12 +12,14 @@ import typing as t
 
 from .._core import cmdline as kernel_cmdline
 from .._core import drillrecord, kdump, shellconf
+from .._core.channels import judge_channels
 from .._core.errors import CoreError
 from .._core.makedumpfile import Reading, budget, reads
 from .._core.problems import find_problems
 from .._core.text import clean
 from .base import Host, Unreadable, look
 from .bootentries import collect_boot
+from .channels import see_channels
 from .drill import read_proof
 from .packages import installed_packages
 from .storage import collect_storage, nic_modules
@@ -128,15 +130,26 @@ def see_capture(
     seen["loaded"] = _loaded(host, folder, seen)
     _judge_size(seen)
     seen["space"] = _space(host, folder, seen)
-    seen["standing"] = _standing(host, kernel, seen)
+    _add_drill(host, kernel, seen)
+    seen["channels"] = judge_channels(see_channels(host, seen))
     return seen
 
 
-def _standing(host: Host, kernel: t.Mapping[str, t.Any], seen: Seen) -> drillrecord.Standing:
+def _add_drill(host: Host, kernel: t.Mapping[str, t.Any], seen: Seen) -> None:
+    """The last drill, and whether it still proves the capture."""
+    proof, unread = read_proof(host)
+    seen["drill"] = {"when_s": proof.when_s, "kind": proof.kind, "proven": proof.proven} if proof else None
+    if unread:
+        seen["unread"]["drill"] = unread
+    seen["standing"] = _standing(kernel, seen, proof, unread)
+
+
+def _standing(
+    kernel: t.Mapping[str, t.Any], seen: Seen, proof: drillrecord.Proof | None, unread: str | None
+) -> drillrecord.Standing:
     """Whether the last drill still proves this capture."""
     if not seen["applicable"]:
         return drillrecord.Standing(None, seen["applicable_reason"])
-    proof, unread = read_proof(host)
     if unread:
         return drillrecord.Standing(None, unread)
     return drillrecord.proven_now(drillrecord.identity_of(kernel, seen), proof)
@@ -411,8 +424,6 @@ def collect_capture(host: Host, kernel: t.Mapping[str, t.Any]) -> Seen:
 
 def facts_of(seen: Seen) -> Seen:
     """What facts show of a capture state: digests in place of texts, problems with remedies."""
-    config = dict(seen["config"])
-    reading: Reading = seen["reading"]
     standing: drillrecord.Standing = seen["standing"]
     if not seen["applicable"]:
         seen = {**seen, "armed": None, "reserved_bytes": None}
@@ -427,15 +438,10 @@ def facts_of(seen: Seen) -> Seen:
         "memory_bytes": seen["memory_bytes"],
         "cmdline": seen["cmdline"],
         "boot": seen["boot"],
-        "config": config,
+        "config": dict(seen["config"]),
         "loaded": seen["loaded"],
         "initrds": seen["initrds"],
-        "tools": {
-            "makedumpfile": seen["packages"]["makedumpfile"],
-            "dump_level": reading.level,
-            "finds_free_pages": reading.finds_free_pages,
-            "reason": reading.reason,
-        },
+        "tools": _tools(seen),
         "managed": {
             "files": {path: found["sha256"] if found else None for path, found in seen["files"].items()},
             "packages": seen["packages"],
@@ -447,7 +453,19 @@ def facts_of(seen: Seen) -> Seen:
         "folder": seen["folder"],
         "space": seen["space"],
         "problems": [problem._asdict() for problem in find_problems(seen)],
+        "drill": seen["drill"],
+        "channels": seen["channels"],
         "proven": standing.proven,
         # The reason stands here for false as well: what lapsed, or why the last drill was none.
         "unread": {**seen["unread"], **({} if standing.proven else {"proven": standing.reason})},
+    }
+
+
+def _tools(seen: Seen) -> Seen:
+    reading: Reading = seen["reading"]
+    return {
+        "makedumpfile": seen["packages"]["makedumpfile"],
+        "dump_level": reading.level,
+        "finds_free_pages": reading.finds_free_pages,
+        "reason": reading.reason,
     }

@@ -15,6 +15,8 @@ from .._core import drillrecord, kdump
 from .._core.cmdline import values as cmdline_values
 from .._core.crashkernel import Needs
 from .._core.drill import busy_arrays
+from .._core.drillchannels import Heard, hear
+from .._core.drillrecord import marker
 from .._core.errors import ParseError
 from .._core.text import clean
 from .base import Host, Unreadable, look
@@ -25,6 +27,9 @@ __all__ = [
     "boot_id",
     "deadline_s",
     "dirty_bytes",
+    "hear_journal",
+    "hear_pstore",
+    "hear_receiver",
     "read_before",
     "read_capture",
     "read_proof",
@@ -197,6 +202,78 @@ def traffic(host: Host, interface: str | None) -> int:
                 raise Unreadable(name, "its counters are no numbers")
             total += int(text)
     return total
+
+
+# --- what came through the channels -----------------------------------------------------------------------------------
+
+_TEXT_LIMIT = 4 * 1024 * 1024
+_PSTORE = ("/sys/fs/pstore", "/var/lib/systemd/pstore")
+_PSTORE_FILES = 512
+
+
+def hear_pstore(host: Host, drill_id: str, began_s: float) -> Heard:
+    """In the records of pstore, wherever systemd-pstore has moved them, that are newer than the drill's beginning."""
+    best = Heard(False, False, " and ".join(_PSTORE))
+    for folder in _PSTORE:
+        texts = []
+        for path in _files_below(host, folder, 3):
+            status = look({}, path, host.lstat, path)
+            # The clock of the firmware may be some minutes off.
+            if status is not None and status.mtime >= began_s - 3600:
+                texts.append(look({}, path, host.read, path, _TEXT_LIMIT // 16) or "")
+        found = hear("\n".join(texts), drill_id, folder)
+        if (found.arrived, found.panic) > (best.arrived, best.panic):
+            best = found
+    return best
+
+
+def _files_below(host: Host, folder: str, depth: int) -> list[str]:
+    found: list[str] = []
+    try:
+        names = host.listdir(folder)
+    except Unreadable:
+        return []
+    for name in names:
+        path = "{0}/{1}".format(folder, name)
+        status = look({}, path, host.lstat, path)
+        if status is not None and status.kind == "directory" and depth:
+            found += _files_below(host, path, depth - 1)
+        elif status is not None and status.kind == "file":
+            found.append(path)
+    return found[:_PSTORE_FILES]
+
+
+def hear_journal(host: Host, drill_id: str, of_boot: str) -> Heard:
+    """In the kernel messages that the journal has of the boot that panicked."""
+    argv = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--boot=" + of_boot.replace("-", ""), "--dmesg"]
+    try:
+        done = host.run([*argv, "--lines=5000"], timeout_s=120)
+    except Unreadable as exc:
+        return Heard(None, False, "journalctl: {0}".format(exc.reason))
+    if done.rc != 0 and not done.out:
+        return Heard(False, False, "the journal has nothing of that boot")
+    return hear(done.out, drill_id, "the journal of that boot")
+
+
+def hear_receiver(host: Host, drill_id: str, folder: str) -> Heard:
+    """In the newest files of a receiver of netconsole, on the machine where it runs."""
+    try:
+        names = [name for name in host.listdir(folder) if re.search(r"\.log(?:\.1)?\Z", name)]
+    except Unreadable as exc:
+        return Heard(None, False, "{0} on the receiver: {1}".format(folder, exc.reason))
+    best = Heard(False, False, "the files of the receiver")
+    for name in names[:_PSTORE_FILES]:
+        path = "{0}/{1}".format(folder, name)
+        status = look({}, path, host.lstat, path)
+        if status is None or status.kind != "file":
+            continue
+        tail = look({}, path, host.read_bytes, path, _TEXT_LIMIT, max(0, status.size - _TEXT_LIMIT)) or b""
+        text = tail.decode("utf-8", "replace")
+        # Of this host and this panic: another host's panic may lie in another file.
+        found = hear(text[max(0, text.find(marker(drill_id))) :], drill_id, "{0} on the receiver".format(path))
+        if found.arrived and (found.panic, True) > (best.panic, bool(best.arrived)):
+            best = found
+    return best
 
 
 # --- what the capture boot takes memory for ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.rackops.crashready.plugins.module_utils._change import drill as steps
 from ansible_collections.rackops.crashready.plugins.module_utils._change import files as files_module
 from ansible_collections.rackops.crashready.plugins.module_utils._change.files import Stopped
-from ansible_collections.rackops.crashready.plugins.module_utils._core import drillrecord, drillrecorder
+from ansible_collections.rackops.crashready.plugins.module_utils._core import drillchannels, drillrecord, drillrecorder
 from ansible_collections.rackops.crashready.plugins.module_utils._core.drill import Asked
 from ansible_collections.rackops.crashready.plugins.module_utils._host import drill as host_drill
 from ansible_collections.rackops.crashready.plugins.module_utils._host.base import Completed, FileStatus, Unreadable
@@ -63,6 +63,8 @@ def box(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Box:
     root = str(tmp_path)
     for name in ("FOLDER", "STATE_PATH", "CAPTURE_PATH", "PROOF_PATH"):
         monkeypatch.setattr(drillrecord, name, root + getattr(drillrecord, name))
+    monkeypatch.setattr(drillchannels, "RECORD_PATH", root + drillchannels.RECORD_PATH)
+    monkeypatch.setattr(host_drill, "_PSTORE", (root + "/sys/fs/pstore", root + "/var/lib/systemd/pstore"))
     moved = {path: root + path for path in drillrecorder.FILES}
     monkeypatch.setattr(steps, "FILES", tuple(moved.values()))
     monkeypatch.setattr(steps, "SCRIPT", moved[drillrecorder.SCRIPT])
@@ -159,7 +161,8 @@ def test_panic_is_a_unit_of_its_own(box: Box) -> None:
     steps.panic(box, ID, ASKED, None, False)
     argv = box.ran[-1]
     assert argv[:3] == ["systemd-run", "--quiet", "--unit=crashready-drill-" + ID]
-    assert argv[-1] == "echo crashready-drill-{0} >/dev/kmsg; sync; echo c >/proc/sysrq-trigger".format(ID)
+    words = "echo '<2>crashready-drill-{0}' >/dev/kmsg; timeout 10 journalctl --sync; sync; echo c >/proc/sysrq-trigger"
+    assert argv[-1] == words.format(ID)
 
 
 @pytest.mark.parametrize("consent", [None, "", "store2", "all", "yes"])
@@ -239,12 +242,73 @@ def test_read_records_a_proof_and_leaves_nothing_else(panicked: Box, tmp_path: p
     assert (result["proven"], result["reasons"]) == (True, [])
     assert result["record"]["lowest_available_bytes"] == 90 * MIB
     assert result["proposal"]["bytes"] > 0
-    assert left(tmp_path) == ["/var/lib/crashready/proof.json"]
+    assert left(tmp_path) == ["/var/lib/crashready/drill-channels.json", "/var/lib/crashready/proof.json"]
     assert (tmp_path / "var/lib/crashready/proof.json").stat().st_mode & 0o777 == 0o600
     proof, _reason = host_drill.read_proof(panicked)
     assert proof is not None
     assert proof.proven is True
     assert json.dumps(result)
+
+
+PANIC = "crashready-drill-{0}\n[   98.1] Kernel panic - not syncing: sysrq triggered crash\n".format(ID)
+
+
+def test_each_channel_is_looked_into(panicked: Box, tmp_path: pathlib.Path) -> None:
+    record = tmp_path / "var/lib/systemd/pstore/179543910/dmesg.txt"
+    record.parent.mkdir(parents=True)
+    record.write_text(PANIC)
+    panicked.answers["journalctl"] = Completed(0, PANIC.splitlines()[0], "")
+    receiver = {"arrived": True, "panic": True, "where": "192.0.2.7.log"}
+    result = steps.read(panicked, None, False, receiver, PANIC)
+    found = {each["name"]: each["state"] for each in result["channels"]}
+    assert found == dict.fromkeys(("kdump", "pstore", "netconsole", "serial", "journal"), "proven")
+    kept = (tmp_path / "var/lib/crashready/drill-channels.json").read_text()
+    assert drillchannels.parse_record(kept) == found
+    (of_boot,) = [argv for argv in panicked.ran if argv[0] == "journalctl"]
+    assert "--boot=" + OLD.replace("-", "") in of_boot
+
+
+@pytest.mark.parametrize(
+    "receiver", [None, {"unreachable": True, "msg": "no route"}, {"failed": True, "arrived": "yes"}, {"arrived": None}]
+)
+def test_no_channel_makes_a_proven_capture_unproven(panicked: Box, receiver: dict[str, t.Any] | None) -> None:
+    panicked.answers["journalctl"] = Completed(1, "", "No journal files were found.")
+    result = steps.read(panicked, None, False, receiver, "nothing of a drill")
+    assert (result["proven"], result["reasons"]) == (True, [])
+    assert {each["state"] for each in result["channels"][1:]} <= {"not proven", "not seen", "not armed"}
+
+
+def test_an_older_record_of_pstore_is_not_this_drills(panicked: Box, tmp_path: pathlib.Path) -> None:
+    record = tmp_path / "sys/fs/pstore/dmesg-efi-1"
+    record.parent.mkdir(parents=True)
+    record.write_text(PANIC)
+    os.utime(record, (NOW - 86400, NOW - 86400))
+    found = {each["name"]: each["state"] for each in steps.read(panicked, None, False)["channels"]}
+    assert found["pstore"] == "not proven"
+
+
+def test_the_receiver_is_asked_where_it_runs(box: Box, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "logs"
+    assert steps.heard(box, ID, str(folder))["arrived"] is None
+    folder.mkdir()
+    assert steps.heard(box, ID, str(folder))["arrived"] is False
+    (folder / "192.0.2.8.log").write_text(PANIC.replace(ID, "f" * 16))
+    (folder / "192.0.2.7.log").write_text("noise\n" * 1000 + PANIC)
+    (folder / "link.log").symlink_to(folder / "192.0.2.7.log")
+    found = steps.heard(box, ID, str(folder))
+    assert (found["arrived"], found["panic"], found["changed"]) == (True, True, False)
+    assert "192.0.2.7.log" in found["where"]
+    # The panic of an earlier drill in the same file is not this one's.
+    (folder / "192.0.2.7.log").write_text(PANIC.replace(ID, "e" * 16) + PANIC.splitlines()[0])
+    assert steps.heard(box, ID, str(folder))["panic"] is False
+
+
+def test_a_drill_of_an_earlier_version_is_read(panicked: Box, tmp_path: pathlib.Path) -> None:
+    state = tmp_path / "var/lib/crashready/drill.json"
+    before = json.loads(state.read_text())
+    del before["channels"]
+    state.write_text(json.dumps(before))
+    assert steps.read(panicked, None, False)["proven"] is True
 
 
 def test_read_in_check_mode_leaves_all(panicked: Box, tmp_path: pathlib.Path) -> None:
@@ -300,7 +364,9 @@ def test_a_panic_that_never_was_leaves_an_older_proof(panicked: Box, tmp_path: p
     proof, _reason = host_drill.read_proof(panicked)
     assert proof is not None
     assert proof.proven is True
-    assert left(tmp_path) == ["/var/lib/crashready/proof.json"]
+    kept = tmp_path / "var/lib/crashready/drill-channels.json"
+    assert drillchannels.parse_record(kept.read_text())["kdump"] == "proven"
+    assert left(tmp_path) == [str(kept)[len(str(tmp_path)) :], "/var/lib/crashready/proof.json"]
 
 
 def test_a_verdict_that_cannot_be_written_removes_the_older_one(

@@ -145,3 +145,13 @@ def test_only_a_true_verdict_is_proven(steps: dict[str, t.Any]) -> None:
     if outcome["state"] == "proven":
         assert steps["read"]["proven"] is True
     drilloutcome.render_outcomes([outcome])
+
+
+def test_channels_are_told_and_decide_nothing() -> None:
+    channels = [{"name": "netconsole", "state": "not proven", "reason": "nothing \x1b[31mcame"}, "garbage"]
+    steps = {**GOOD, "read": {**GOOD["read"], "channels": channels}}
+    outcome = drilloutcome.judge_steps("store1", steps, False)
+    assert outcome["state"] == "proven"
+    text = drilloutcome.render_outcomes([outcome])
+    assert "channel netconsole: not proven (nothing  [31mcame)" in text
+    assert "\x1b" not in text

@@ -84,6 +84,8 @@ def test_it_runs_in_the_capture_kernel_alone() -> None:
 )
 def test_the_id_is_written_before_the_panic(kind: str, last: str) -> None:
     steps = drillrecorder.panic_script(kind, ID).split("; ")
-    assert steps[0] == "echo crashready-drill-{0} >/dev/kmsg".format(ID)
+    # Critical: less is not shown by a console, nor by netconsole, on a host that was booted with "quiet".
+    assert steps[0] == "echo '<2>crashready-drill-{0}' >/dev/kmsg".format(ID)
+    assert "timeout 10 journalctl --sync" in steps
     assert steps[-1] == last
     assert "sync" in steps

@@ -11,7 +11,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.rackops.crashready.plugins.module_utils._core import kdump
+from ansible_collections.rackops.crashready.plugins.module_utils._core import drillrecord, kdump
 from ansible_collections.rackops.crashready.plugins.module_utils._host.capture import collect_capture, see_capture
 from ansible_collections.rackops.crashready.plugins.module_utils._host.facts import collect_facts, subsets_of
 from ansible_collections.rackops.crashready.plugins.module_utils._host.tree import TreeHost
@@ -96,8 +96,26 @@ def test_armed_host() -> None:
     assert capture["problems"] == []
     assert capture["loaded"]["release"] == RELEASE
     assert capture["tools"]["dump_level"] == 31
-    assert capture["proven"] is None
+    assert (capture["drill"], capture["proven"]) == (None, None)
     assert capture["unread"] == {"proven": "no drill is recorded on this host"}
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_last_drill_is_shown_when_its_proof_has_lapsed_too(proven: bool) -> None:
+    other = drillrecord.Identity("6.1.0-56-amd64", None, "a" * 64, 1, "b" * 64)
+    reasons = () if proven else ("0 bytes (G1)",)
+    proof = drillrecord.Proof("0123456789abcdef", 1790000000.5, "nmi", proven, reasons, other, *(None,) * 5)
+    closed = {drillrecord.FOLDER: {"mode": "0700"}, drillrecord.PROOF_PATH: {"mode": "0600"}}
+    capture = collect_capture(host({drillrecord.PROOF_PATH: drillrecord.render(proof)}, stat=closed), KERNEL)
+    assert capture["drill"] == {"when_s": 1790000000.5, "kind": "nmi", "proven": proven}
+    assert capture["proven"] is False
+    assert "lapsed" in capture["unread"]["proven"] or not proven
+
+
+def test_drill_that_cannot_be_read() -> None:
+    capture = collect_capture(host({drillrecord.PROOF_PATH: {"error": "permission denied (not root)"}}), KERNEL)
+    assert (capture["drill"], capture["proven"]) == (None, None)
+    assert "permission denied" in capture["unread"]["drill"]
 
 
 @pytest.mark.parametrize(
