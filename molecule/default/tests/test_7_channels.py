@@ -28,8 +28,8 @@ def one_release(host: t.Any) -> None:
         pytest.skip("on Debian 13 alone")
 
 
-def module(host: t.Any, name: str, check: bool = False, **given: t.Any) -> dict[str, t.Any]:
-    result = host.ansible("rackops.crashready." + name, json.dumps(given), check=check)
+def module(on: t.Any, module_name: str, check: bool = False, **given: t.Any) -> dict[str, t.Any]:
+    result = on.ansible("rackops.crashready." + module_name, json.dumps(given), check=check)
     assert not result.get("failed"), result
     return t.cast("dict[str, t.Any]", result)
 

@@ -61,8 +61,8 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Receiver]:
             process.wait(20)
 
 
-def module(box: t.Any, name: str, **given: t.Any) -> dict[str, t.Any]:
-    result = box.host.ansible("rackops.crashready." + name, json.dumps(given), check=False, become=True)
+def module(on: t.Any, module_name: str, **given: t.Any) -> dict[str, t.Any]:
+    result = on.host.ansible("rackops.crashready." + module_name, json.dumps(given), check=False, become=True)
     assert not result.get("failed"), result
     return t.cast("dict[str, t.Any]", result)
 
