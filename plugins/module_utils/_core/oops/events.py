@@ -205,6 +205,9 @@ class Scanner:
         if form is None:
             if not _OOPS.match(line.text):
                 self._append(line)
+            elif event is not None and _is_beheaded(event):
+                self._append(line)  # "#PF: ..." stood first: both are of one fault
+                event.kind, event.grade, event.has_oops = _kind_of_oops(line.text), FATAL, True
             elif event is not None and event.grade == FATAL and not event.has_oops and not event.ended:
                 event.has_oops = True
                 self._append(line)
@@ -245,6 +248,8 @@ class Scanner:
             event = self._adopt(line)
             if event is None or event.header is text:
                 return
+        if not event.body and _go_on(event, text):
+            return
         if not event.has_trace and text.lstrip().startswith(("Call Trace", "Call trace")):
             event.has_trace = True
         if len(event.body) < BODY_LINES:
@@ -295,6 +300,24 @@ class Scanner:
         if kind == "warning":
             return next((event for event in reversed(here) if event.grade == REPORT), None)
         return next((event for event in here if event.kind == kind), None)
+
+
+def _is_beheaded(event: Event) -> bool:
+    """Whether this is the beginning of a fault that lost its first line and whose "Oops:" is still to come."""
+    return event.kind == "unknown" and event.headless and not (event.has_oops or event.has_trace or event.ended)
+
+
+def _go_on(event: Event, text: str) -> bool:
+    """Put a first line together that a mail program broke before its last words, which tell the kind."""
+    if not event.header.endswith(" to handle kernel"):
+        return False
+    form = _find_form("{0} {1}".format(event.header, text.lstrip()))
+    if form is None or not text.lstrip().startswith(
+        ("NULL pointer", "paging request", "access to", "read from", "write to")
+    ):
+        return False
+    event.header, event.kind = "{0} {1}".format(event.header, text.lstrip()), form.kind
+    return True
 
 
 def _same(event: Event, form: _Form) -> bool:

@@ -35,7 +35,8 @@ _OOPS_CODE = re.compile(r"(?:Oops|invalid opcode|fault|error|segment)[^\[]{0,100
 _OOPS_NUMBER = re.compile(r" \[#(\d{1,6})\]")
 _ESR = re.compile(r"\s{0,4}ESR = (0x[0-9a-f]{1,16})")
 _CR2 = re.compile(r"(?:RIP: .{0,200})?\bCR2: ([0-9a-f]{8,16})\b")
-_RCU_CPU = re.compile(r"(?:rcu: )?\s{1,8}(\d{1,5})-[.OoNDIT!#+-]{1,8}: \(")
+# kernel/rcu/tree_stall.h, print_cpu_stall_info: one of the marks is a digit or "?". A mail program eats the tab.
+_RCU_CPU = re.compile(r"(?:rcu:)?\s{1,9}(\d{1,5})-[.OoNDIT!?0-9#+-]{1,8}: \(")
 _WATCHDOG = re.compile(r"NETDEV WATCHDOG: \S{1,64} \(([^()\s]{0,64})\): transmit queue \d")
 _WATCHDOG_NEW = re.compile(r"(\S{1,64}) \S{1,64} \S{1,64}: NETDEV WATCHDOG: ")
 _LOCKUP = re.compile(r".{0,30}soft lockup - CPU#(\d{1,5}) stuck for \d{1,9}s! \[(.{1,40}):(\d{1,10})\]")
@@ -52,7 +53,7 @@ def read_lines(lines: t.Sequence[str], report: Report, event: Event) -> None:
     for number, text in enumerate(lines):
         key = text.lstrip()
         if key.startswith("CPU: ") and report.release is None:
-            _read_cpu(key if " #" in key else " ".join([key, *lines[number + 1 : number + 2]]), report)
+            _read_cpu(_whole_cpu_line(key, lines[number + 1 : number + 3]), report)
         elif key.startswith(("Not tainted ", "Tainted: ")) and "[" not in key[:11] and report.release is None:
             _read_taint(" " + key, report)
         elif key.startswith("Hardware name: ") and report.hardware is None:
@@ -102,6 +103,15 @@ def arch_of_line(text: str) -> str | None:
         return "x86_64"
     # arch/x86 writes "Call Trace:", arch/arm64 "Call trace:".
     return "aarch64" if text.startswith(("pstate: ", "ESR = ", "x29: ", "Mem abort info", "Call trace:")) else None
+
+
+def _whole_cpu_line(text: str, following: t.Sequence[str]) -> str:
+    """The processor's line up to the build's number, which a mail program may have broken over three lines."""
+    for more in following:
+        if " #" in text:
+            break
+        text += " " + more.lstrip()
+    return text
 
 
 def _read_cpu(text: str, report: Report) -> None:
@@ -187,7 +197,10 @@ def _warned(lines: t.Sequence[str]) -> bool:
     """Whether a report without its first lines is a warning: its trace leads through what prints one."""
     traces = parse_traces(lines)
     frames = traces[0].frames[:4] if traces else []
-    return any(re.match(r"bad_page|__?warn|report_bug|print_report|kasan_report", frame.function) for frame in frames)
+    return any(
+        re.match(r"bad_page|__?warn|report_bug|print_report|kasan_report|__ubsan_handle", frame.function)
+        for frame in frames
+    )
 
 
 def _read_address(header: str, report: Report) -> None:

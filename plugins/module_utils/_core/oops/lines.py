@@ -71,10 +71,28 @@ def _pieces(text: str | bytes) -> t.Iterator[str | bytes]:
 
 def kernel_lines(chunks: Chunks) -> t.Iterator[Line]:
     """Messages of the kernel in the order in which it wrote them; lines of user space in a journal are left out."""
+    last_s: float | None = None
     for raw in _in_order(raw_lines(chunks)):
         line = strip_prefix(raw)
-        if line is not None:
-            yield line
+        if line is None:
+            continue
+        if line.time_s is None and last_s is not None:
+            line = _without_speech(line, last_s)
+        last_s = line.time_s or last_s
+        yield line
+
+
+def _without_speech(line: Line, last_s: float) -> Line:
+    """On a serial line: without what a program wrote before the kernel cut in.
+
+    Only among lines that bear stamps at their beginning: there no message of the kernel can hold one in its
+    middle and none at its head, whatever text a device or a task's name brought into it.
+    """
+    spoken = _SPOKEN.match(line.text)
+    if spoken is None:
+        return line
+    found = _strip_stamps(line.text[spoken.end() :])
+    return found if found.time_s is not None and found.time_s >= last_s else line
 
 
 # What comes before a message. Each begins with a fixed form, is tried once a turn and is bounded.
@@ -105,6 +123,8 @@ _CALLER = re.compile(r"\[ {0,8}([TC]\d{1,9})\] ?")
 _LEVEL = re.compile(r"<\d{1,3}>")
 # On a serial line a later message can begin in the middle of an earlier one's stamp: "[ 17[ 1725.950079] Unable ...".
 _TORN = re.compile(r"\[ {0,8}\d{0,12}\.?\d{0,9}(?=\[ {0,8}\d{1,12}\.\d{1,9}\] )")
+# A program's words on a serial line, cut off where the kernel began to write: "real se[  309.256285]  ? sock_poll".
+_SPOKEN = re.compile(r"[^\[\]]{1,80}(?=\[ {0,8}\d{1,12}\.\d{6}\] )")
 _BARE = re.compile(r"kernel: ?(?=\S)")  # the rest of a journal's line whose date and host somebody cut
 _QUOTE = re.compile(r"(?:[>|] ?){1,12}")  # a long thread of a mailing list quotes many times
 _PSTORE = re.compile(

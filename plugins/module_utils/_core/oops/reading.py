@@ -18,6 +18,8 @@ from .trace import parse_traces
 __all__ = ["parse_event"]
 
 _BROKEN = re.compile(r"RIP:|WARNING: CPU: \d{1,5} PID: \d{1,10} at")
+_PLACE = re.compile(r".{0,400}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}")
+_MODULE_ALONE = re.compile(r"\[[\w-]{1,64}(?: [0-9a-f]{8,64})?\]")
 
 
 def parse_event(event: Event, tables: Tables) -> Report:
@@ -36,14 +38,18 @@ def parse_event(event: Event, tables: Tables) -> Report:
 
 
 def _unbroken(lines: list[str]) -> list[str]:
-    """The lines, with those put together again that a mail program broke before the place that they name."""
+    """The lines, with those put together again that a mail program broke before a place or before its module."""
     joined: list[str] = []
     for text in lines:
-        if joined and _BROKEN.fullmatch(joined[-1].lstrip()):
+        if joined and (_BROKEN.fullmatch(joined[-1].lstrip()) or _is_rest_of_place(joined[-1], text)):
             joined[-1] += " " + text.lstrip()
         else:
             joined.append(text)
     return joined
+
+
+def _is_rest_of_place(before: str, text: str) -> bool:
+    return text.startswith("[") and _MODULE_ALONE.fullmatch(text) is not None and _PLACE.fullmatch(before) is not None
 
 
 def _missing(event: Event, whole: bool, report: Report) -> list[str]:

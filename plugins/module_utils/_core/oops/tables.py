@@ -41,6 +41,15 @@ class Driver(t.NamedTuple):
     modules: frozenset[str]
     prefixes: tuple[str, ...]
     ways: dict[str, str]  #: function: nic_rx, nic_tx, nic_other or poll
+    libraries: frozenset[str] = frozenset()  #: modules whose code other drivers run too
+
+    def begins(self, name: str) -> bool:
+        """Whether a function's name begins as this driver's do."""
+        return name.lstrip("_").startswith(self.prefixes)
+
+    def knows(self, names: t.Iterable[str]) -> int:
+        """How well names fit this driver: two for a routine that is listed, one for a beginning."""
+        return sum(2 if name in self.ways else int(self.begins(name)) for name in names)
 
 
 class Rule(t.NamedTuple):
@@ -80,7 +89,10 @@ class Tables:
         self.foreign = frozenset(foreign)
         self.rules = tuple(rules)
         self._core = core
-        self._modules = {module: driver for driver in drivers for module in driver.modules}
+        self._modules = {module: [driver] for driver in drivers for module in driver.modules}
+        for driver in drivers:
+            for module in driver.libraries:
+                self._modules.setdefault(module, []).append(driver)
         self._prefixes = [(prefix, driver) for driver in drivers for prefix in driver.prefixes]
         self._prefixes.sort(key=lambda item: -len(item[0]))
         self._functions: dict[str, list[Driver]] = {}
@@ -93,22 +105,45 @@ class Tables:
         return normalise(function) in self._core[role]
 
     def driver_of_module(self, module: str) -> Driver | None:
-        """The NIC driver that a module belongs to."""
-        return self._modules.get(module.replace("-", "_"))
+        """The NIC driver that a module belongs to; of a library the first driver that runs its code."""
+        found = self.owner_of_module(module, ())
+        return found[0] if found is not None else None
 
-    def built_in(self, function: str, loaded: t.Container[str]) -> tuple[Driver, bool] | None:
+    def owner_of_module(self, module: str, loaded: t.Container[str]) -> tuple[Driver, bool] | None:
+        """The NIC driver whose code a module holds, and whether no other one runs it on this host."""
+        drivers = self._modules.get(module.replace("-", "_"), [])
+        here = [driver for driver in drivers if any(each in loaded for each in driver.modules)]
+        chosen = here if len(drivers) > 1 and here else drivers
+        return (chosen[0], len(chosen) == 1) if chosen else None
+
+    def built_in(
+        self, function: str, loaded: t.Container[str], near: t.Iterable[str] = ()
+    ) -> tuple[Driver, bool] | None:
         """The driver that owns a function without a module, and whether it is the only one that could.
 
-        A driver whose module is loaded is not built in.
+        `near` are the other functions without a module on the same stack. A driver whose module is loaded is
+        not built in. A name that does not begin as the driver's do ("receive_buf" is one of drivers/tty as
+        well) is the driver's only where another function near it begins so.
         """
         name = normalise(function)
-        owners = [driver for driver in self._functions.get(name, []) if not any(m in loaded for m in driver.modules)]
-        if owners:
-            return owners[0], len(owners) == 1
-        for prefix, driver in self._prefixes:
-            if name.lstrip("_").startswith(prefix) and not any(module in loaded for module in driver.modules):
-                return driver, False
-        return None
+        found = {driver.name: driver for driver in (*self._functions.get(name, ()), *self._by_prefix(name))}
+        if not found:
+            return None
+        names = [name, *(normalise(each) for each in near)]
+        known = [
+            (driver.knows(names), driver)
+            for driver in found.values()
+            if any(driver.begins(each) for each in names) and not any(module in loaded for module in driver.modules)
+        ]
+        if not known:
+            return None
+        best = max(known, key=lambda item: item[0])
+        return best[1], sum(1 for item in known if item[0] == best[0]) == 1
+
+    def _by_prefix(self, name: str) -> list[Driver]:
+        """The drivers with the longest beginning that fits."""
+        fits = [(prefix, driver) for prefix, driver in self._prefixes if name.lstrip("_").startswith(prefix)]
+        return [driver for prefix, driver in fits if len(prefix) == len(fits[0][0])]
 
     def rule_for(self, function: str) -> Rule | None:
         """The first rule that fits a name."""
@@ -178,7 +213,7 @@ def _texts(item: t.Mapping[str, t.Any], key: str, where: str) -> list[str]:
 
 def _driver(name: str, item: dict[str, t.Any]) -> Driver:
     where = "drivers.json: " + name
-    unknown = set(item) - {"modules", "prefixes", "source", *_WAYS}
+    unknown = set(item) - {"modules", "libraries", "prefixes", "source", *_WAYS}
     if unknown:
         raise ParseError("data/triage/{0}: unknown key {1}".format(where, ", ".join(sorted(unknown))))
     ways: dict[str, str] = {}
@@ -188,7 +223,8 @@ def _driver(name: str, item: dict[str, t.Any]) -> Driver:
                 raise ParseError("data/triage/{0}: {1} is listed twice".format(where, function))
             ways[function] = way
     modules = _texts(item, "modules", where) or [name]
-    return Driver(name, frozenset(modules), tuple(_texts(item, "prefixes", where)), ways)
+    libraries = frozenset(_texts(item, "libraries", where))
+    return Driver(name, frozenset(modules), tuple(_texts(item, "prefixes", where)), ways, libraries)
 
 
 def _refuse_twice(drivers: t.Sequence[Driver]) -> None:

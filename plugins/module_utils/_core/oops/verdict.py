@@ -51,6 +51,8 @@ class _Owned(t.NamedTuple):
     driver: str
     way: str  #: nic_rx, nic_tx, nic_other or poll
     sure: bool  #: a table lists it; it is no guess of a rule over the name
+    listed: bool = False  #: its way stands in the table
+    ruled: bool = False  #: its way is that of a rule
 
 
 def judge(report: Report, tables: Tables) -> Verdict:
@@ -96,7 +98,8 @@ class _Walk:
         end = report.borders[0] if report.borders else len(report.frames)
         # An inlined name is there only in a decoded trace, and the same bug must get the same verdict in both forms.
         self._frames = [frame for frame in _own_context(report.frames[:end], tables) if not frame.inlined]
-        self._polled = any(tables.has_role("poll_callers", frame.function) for frame in report.frames[:end])
+        self._built_in_near = [frame.function for frame in self._frames if frame.module is None]
+        self._polled = any(_calls_driver(frame.function, tables) for frame in report.frames[:end])
 
     def decide(self) -> Verdict:
         """Walk outwards until a frame decides."""
@@ -118,7 +121,7 @@ class _Walk:
         for number in range(start, len(self._frames)):
             owned = self._owner(number)
             if owned is not None:
-                return owned
+                return self._by_callers(owned, number)
         return None
 
     def _above(self, number: int, frame: Frame) -> Verdict:
@@ -129,6 +132,7 @@ class _Walk:
         )
 
     def _in_driver(self, owned: _Owned, passed: list[Frame], frame: Frame, number: int) -> Verdict:
+        owned = self._by_callers(owned, number)
         way, sure = owned.way, owned.sure
         if way == POLL:
             way, told = self._direction(passed)
@@ -163,38 +167,68 @@ class _Walk:
         if frame.module is None:
             return self._built_in(frame)
         module = frame.module.replace("-", "_")
-        driver = self._tables.driver_of_module(module)
-        if driver is not None:
-            return self._in_module(frame, driver.name, driver.ways)
+        found = self._tables.owner_of_module(module, self._loaded)
+        if found is not None:
+            owned = self._in_module(frame, found[0].name, found[0].ways)
+            return owned._replace(sure=owned.sure and found[1])
         if module in self._tables.foreign or not self._polls(number, module):
             return None
-        way, _listed = self._way(frame, {})
-        return _Owned(module, way, sure=False)
+        way, listed, ruled = self._way(frame, {})
+        return _Owned(module, way, False, listed, ruled)
 
     def _in_module(self, frame: Frame, name: str, ways: dict[str, str]) -> _Owned:
-        way, listed = self._way(frame, ways)
+        way, listed, ruled = self._way(frame, ways)
         # A driver's own module: a rule over the name says the direction well; only "other" may be a name unheard of.
-        return _Owned(name, way, sure=listed or way in (RX, TX, POLL))
+        return _Owned(name, way, listed or way in (RX, TX, POLL), listed, ruled)
 
     def _built_in(self, frame: Frame) -> _Owned | None:
-        found = self._tables.built_in(frame.function, self._loaded)
+        found = self._tables.built_in(frame.function, self._loaded, self._built_in_near)
         if found is None:
             return None
         driver, only = found
-        way, listed = self._way(frame, driver.ways)
-        return _Owned(driver.name, way, sure=only and listed)
+        way, listed, ruled = self._way(frame, driver.ways)
+        return _Owned(driver.name, way, only and listed, listed, ruled)
 
-    def _way(self, frame: Frame, ways: dict[str, str]) -> tuple[str, bool]:
+    def _way(self, frame: Frame, ways: dict[str, str]) -> tuple[str, bool, bool]:
+        """The way of a driver's routine, whether the table lists it, and whether a rule told."""
         name = normalise(frame.function)
         listed = ways.get(name) or ways.get(name.lstrip("_"))
         if listed is not None:
-            return listed, True
+            return listed, True, False
         rule = self._tables.rule_for(frame.function)
         if rule is None:
-            return OTHER, False
+            return OTHER, False, False
         if rule.below == "poll" and not self._in_interrupt():
-            return OTHER, False
-        return rule.way, False
+            return OTHER, False, True
+        return rule.way, False, True
+
+    def _by_callers(self, owned: _Owned, number: int) -> _Owned:
+        """What the driver's own routines further out say of the one that decides.
+
+        A small routine that neither table nor rule knows, or that a rule takes for a setting, works for the
+        listed routine that called it. And a listed receive routine works for who opens or closes the interface
+        where one of those called it outside of any poll: the ring is filled and emptied by the same code.
+        """
+        callers = self._callers(owned.driver, number)
+        if owned.way == OTHER and not owned.listed:
+            first = next((each for each in callers if each.ruled or each.listed), None)
+            if first is not None and first.listed and first.way in (RX, TX):
+                owned = first
+        opens = any(each.way == OTHER and (each.ruled or each.listed) for each in callers)
+        if owned.way == RX and owned.listed and opens and not self._in_interrupt():
+            return owned._replace(way=OTHER)
+        return owned
+
+    def _callers(self, driver: str, number: int) -> list[_Owned]:
+        """The driver's frames outside of one, as far as only it and helpers of the core stand there."""
+        callers: list[_Owned] = []
+        for place in range(number + 1, len(self._frames)):
+            owned = self._owner(place)
+            if owned is not None and owned.driver == driver:
+                callers.append(owned)
+            elif owned is not None or not self._passes(self._frames[place]):
+                break
+        return callers
 
     def _in_interrupt(self) -> bool:
         """Whether a poll or an interrupt stands below, or nothing tells that none does."""
@@ -209,6 +243,11 @@ class _Walk:
             if self._tables.has_role("poll_callers", self._frames[place + 1].function):
                 return True
         return False
+
+
+def _calls_driver(function: str, tables: Tables) -> bool:
+    """Whether packets are taken below it: a NAPI poll, or an interrupt that runs as a thread (kernel/irq/manage.c)."""
+    return tables.has_role("poll_callers", function) or function.startswith(("irq_thread", "irq_forced_thread"))
 
 
 def _own_context(frames: t.Sequence[Frame], tables: Tables) -> list[Frame]:

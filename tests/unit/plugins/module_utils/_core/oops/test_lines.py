@@ -75,6 +75,29 @@ def test_user_space_is_no_evidence(raw: str) -> None:
     assert list(lines.kernel_lines(raw + "\n")) == []
 
 
+def test_a_program_that_speaks_on_the_serial_line() -> None:
+    """Its words stand before the stamp of the message that cut it off."""
+    rows = ["[  912.000001] Call Trace:", "CE  slb: real se[  912.000002]  ? sock_poll+0x1/0x2", "rvice r5[  912.1] x"]
+    assert [(line.text, line.time_s) for line in lines.kernel_lines("\n".join(rows))] == [
+        ("Call Trace:", 912.000001),
+        (" ? sock_poll+0x1/0x2", 912.000002),
+        ("rvice r5[  912.1] x", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("usb 1-1: Product: stick", "usb 1-1: Product: x[  912.000001] " + TEXT),  # no line bears a stamp
+        ("[  913.000001] usb 1-1: Product: stick", "x[  912.000001] " + TEXT),  # older than what stands before
+        ("[  911.000001] ok", "[  911.000002] usb 1-1: Product: x[  912.000001] " + TEXT),
+        ("Nov 23 13:00:01 rack7 kernel: usb 1-1: new", "Nov 23 13:00:01 rack7 kernel: x[  912.000001] " + TEXT),
+    ],
+)
+def test_a_stamp_in_a_name_begins_no_message(rows: tuple[str, ...]) -> None:
+    assert not any(line.text.startswith("BUG") for line in lines.kernel_lines("\n".join(rows)))
+
+
 def test_ordinary_kernel_lines_are_not_taken_for_a_journal() -> None:
     for text in ("usb 1-1: new high-speed USB device", "systemd[1]: Started x", "i40e 0000:81:00.0: MAC address: x"):
         assert [line.text for line in lines.kernel_lines("[    1.000000] " + text)] == [text]

@@ -54,6 +54,52 @@ def test_place_on_a_broken_line(tables: oops.Tables) -> None:
     assert oops.read_log("RIP:\n" * 999, tables).function is None
 
 
+def test_module_on_a_broken_line(tables: oops.Tables) -> None:
+    head = "WARNING: CPU: 3 PID: 7 at\na.c:1 igb_rd32.cold+0x3a/0x46 [igb]\nRIP: 0010:igb_rd32.cold+0x3a/0x46\n[igb]\n"
+    record = oops.read_log(head + "Call Trace:\n foo_update+0x78/0x820\n[foo]\n foo_task+0x1/0x2\n", tables)
+    assert (record.function, record.module) == ("igb_rd32", "igb")
+    assert [frame["module"] for frame in record.frames] == ["igb", "foo", None]
+    assert oops.read_log("a+0x1/0x2\n[m]\n" * 999, tables).function is None
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        ("NULL pointer dereference at 0000000000000832", "null_deref"),
+        ("paging request at ffffa6510e5580c0", "page_fault"),
+        ("Oops: 0000 [#1] SMP", "page_fault"),
+    ],
+)
+def test_kind_on_a_broken_line(tables: oops.Tables, second: str, kind: str) -> None:
+    record = oops.read_log("BUG: unable to handle kernel\n{0}\nRIP: 0010:one+0x1/0x2\n".format(second), tables)
+    assert (record.kind, record.function) == (kind, "one")
+
+
+def test_release_on_the_third_line(tables: oops.Tables) -> None:
+    rows = ["CPU: 95 PID: 5670 Comm: kworker/u256:6 Tainted: G", "       O      5.15.32-x", "#5.15.32-1+deb11"]
+    record = oops.read_log("\n".join(["general protection fault: 0000 [#1] SMP", *rows]), tables)
+    assert (record.kernel["release"], record.task, [flag[0] for flag in record.taint or []]) == (
+        "5.15.32-x",
+        "kworker/u256:6",
+        ["O"],
+    )
+
+
+def test_a_fault_without_its_first_line_that_ends_in_a_panic(tables: oops.Tables) -> None:
+    """ "#PF:" and "Oops:" are of one fault: the first of them alone is no event that the panic came from."""
+    rows = FATAL.format(number=1, place="one").split("\n", 1)[1] + PANIC
+    record = oops.read_log(rows, tables)
+    assert (record.kind, record.function, record.cpu) == ("page_fault", "one", 34)
+    assert record.source["missing"] == ["its first lines"]
+
+
+@pytest.mark.parametrize("marks", ["...0", "...!", "...?", "....", ".N.9", "O..."])
+def test_processor_of_a_stall(tables: oops.Tables, marks: str) -> None:
+    for blank in ("\t", " ", "    "):
+        text = "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\nrcu:{0}7-{1}: (4 ticks this GP) idle=c6ec\n"
+        assert oops.read_log(text.format(blank, marks), tables).cpu == 7
+
+
 def test_a_first_line_for_each_inlined_function(tables: oops.Tables) -> None:
     """scripts/decode_stacktrace.sh prints the head twice; both are one event."""
     place = "WARNING: CPU: 1 PID: 29 at ./a.h:1 "
@@ -200,6 +246,13 @@ def test_the_head_is_missing(tables: oops.Tables) -> None:
     assert "its first lines" in record.source["missing"]
     second = oops.read_log(FATAL.format(number=2, place="two"), tables)
     assert second.source["missing"] == ["the oops before it (this one is number 2)"]
+
+
+def test_a_report_of_ubsan_without_its_head(tables: oops.Tables) -> None:
+    rows = ["CPU: 13 PID: 2041 Comm: a Not tainted 6.5.0-14-generic #14", "Call Trace:", " <TASK>"]
+    rows += [" {0}+0x1/0x2".format(name) for name in ("dump_stack_lvl", "dump_stack", "__ubsan_handle_out_of_bounds")]
+    record = oops.read_log("\n".join([*rows, " ice_vc_handle_mac_addr_msg+0x1c6/0x1d0 [ice]", " </TASK>"]), tables)
+    assert (record.kind, record.path, record.driver) == ("warning", "nic_other", "ice")
 
 
 def test_processors_that_die_at_once_are_kept_apart(tables: oops.Tables) -> None:

@@ -190,6 +190,161 @@ def test_path(tables: oops.Tables, place: str, words: str, expected: tuple[str |
     assert (record.function, record.module) == (normalise(place.partition(":")[0]), place.partition(":")[2] or None)
 
 
+WORKER = "<TASK> {0} process_one_work worker_thread kthread ret_from_fork </TASK>"
+
+#: What a second reviewer found wrong against the sources of Linux 6.1 and 6.12.
+REVIEWED: list[tuple[str, str, str, tuple[str | None, str | None, str | None]]] = [
+    (
+        "a driver's small routine works for its caller",
+        "ixgbe_fcoe_ddp:ixgbe",
+        SOFTIRQ.format("ixgbe_clean_rx_irq:ixgbe ixgbe_poll:ixgbe"),
+        ("nic_rx", "ixgbe", None),
+    ),
+    (
+        "and one that a rule takes for a setting",
+        "ixgbe_update_rsc_stats:ixgbe",
+        SOFTIRQ.format("ixgbe_clean_rx_irq:ixgbe ixgbe_poll:ixgbe"),
+        ("nic_rx", "ixgbe", None),
+    ),
+    (
+        "or for a stop",
+        "igb_maybe_stop_tx:igb",
+        TASK.format("igb_xmit_frame_ring:igb dev_hard_start_xmit tcp_sendmsg"),
+        ("nic_tx", "igb", None),
+    ),
+    (
+        "helpers of the core between them",
+        "gve_new_helper:gve",
+        SOFTIRQ.format("dma_map_page_attrs gve_rx_dqo:gve gve_rx_poll_dqo:gve gve_napi_poll_dqo:gve"),
+        ("nic_rx", "gve", None),
+    ),
+    (
+        "a poll alone tells no direction",
+        "igb_new_helper:igb",
+        SOFTIRQ.format("igb_poll:igb"),
+        ("nic_other", "igb", None),
+    ),
+    (
+        "what the table calls other stays so",
+        "bnxt_async_event_process:bnxt_en",
+        SOFTIRQ.format("bnxt_rx_pkt:bnxt_en bnxt_poll:bnxt_en"),
+        ("nic_other", "bnxt_en", None),
+    ),
+    (
+        "ring filled when it is opened",
+        "ixgbe_alloc_rx_buffers:ixgbe",
+        TASK.format("ixgbe_configure:ixgbe ixgbe_open:ixgbe __dev_open"),
+        ("nic_other", "ixgbe", None),
+    ),
+    (
+        "helper of it when it is opened",
+        "ixgbe_new_helper:ixgbe",
+        TASK.format("ixgbe_alloc_rx_buffers:ixgbe ixgbe_configure:ixgbe ixgbe_open:ixgbe __dev_open"),
+        ("nic_other", "ixgbe", None),
+    ),
+    (
+        "helper that hands packets to the core",
+        "tcp_v4_rcv",
+        SOFTIRQ.format("ip_rcv netif_receive_skb ice_new_helper:ice ice_clean_rx_irq:ice ice_napi_poll:ice"),
+        ("none", None, "nic_rx"),
+    ),
+    (
+        "ring filled by a worker",
+        "skb_page_frag_refill",
+        WORKER.format("try_fill_recv:virtio_net refill_work:virtio_net"),
+        ("nic_other", "virtio_net", None),
+    ),
+    (
+        "interrupt that runs as a thread",
+        "iwl_pcie_rx_handle:iwlwifi",
+        TASK.format("iwl_pcie_irq_rx_msix_handler:iwlwifi irq_thread_fn irq_thread kthread"),
+        ("nic_rx", "iwlwifi", None),
+    ),
+    (
+        "completions of RDMA are no packets",
+        "mlx5_ib_poll_cq:mlx5_ib",
+        "<IRQ> __ib_process_cq:ib_core ib_poll_handler:ib_core irq_poll_softirq handle_softirqs </IRQ>",
+        ("nic_other", "mlx5_core", None),
+    ),
+    (
+        "poll of a transmit queue",
+        "napi_consume_skb",
+        SOFTIRQ.format("ena_xdp_io_poll:ena"),
+        ("nic_tx", "ena", None),
+    ),
+    ("another one", "enic_poll_msix_wq:enic", SOFTIRQ.format(""), ("nic_tx", "enic", None)),
+    (
+        "sent packets freed when the queue is closed",
+        "mlx5e_free_txqsq_descs:mlx5_core",
+        TASK.format("mlx5e_close_txqsq:mlx5_core mlx5e_close:mlx5_core __dev_close_many"),
+        ("nic_other", "mlx5_core", None),
+    ),
+    (
+        "what it does about a timeout is no transmit",
+        "igb_tx_timeout:igb",
+        "<IRQ> dev_watchdog call_timer_fn run_timer_softirq handle_softirqs </IRQ>",
+        ("nic_other", "igb", None),
+    ),
+    (
+        "routine of both rings",
+        "napi_consume_skb",
+        SOFTIRQ.format("nicvf_cq_intr_handler:nicvf nicvf_poll:nicvf"),
+        ("nic_tx", "nicvf", None),
+    ),
+    (
+        "redirected packets are flushed",
+        "bq_xmit_all",
+        SOFTIRQ.format("__dev_flush xdp_do_flush i40e_finalize_xdp_rx:i40e i40e_clean_rx_irq:i40e i40e_napi_poll:i40e"),
+        ("nic_rx", "i40e", None),
+    ),
+    (
+        "page that is not clean",
+        "check_new_pages",
+        SOFTIRQ.format("rmqueue_bulk get_page_from_freelist iavf_alloc_rx_buffers:iavf iavf_napi_poll:iavf"),
+        ("nic_rx", "iavf", None),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "words", "expected"), [case[1:] for case in REVIEWED], ids=[case[0] for case in REVIEWED]
+)
+def test_reviewed_path(tables: oops.Tables, place: str, words: str, expected: tuple[str | None, ...]) -> None:
+    record = oops.read_log(log(place, words, "i40e igb ixgbe e1000e"), tables)
+    assert (record.path, record.driver, record.context_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "words", "modules", "expected"),
+    [
+        # drivers/tty/tty_buffer.c has a receive_buf of its own, and is in every kernel; so is cp_new_stat of fs/stat.c
+        ("receive_buf", WORKER.format("flush_to_ldisc"), "", ("none", None)),
+        ("receive_buf", WORKER.format("flush_to_ldisc"), "virtio_net", ("none", None)),
+        ("cp_new_stat", TASK.format("__do_sys_newfstatat"), "", ("none", None)),
+        ("__nv_msi_ht_cap_quirk", TASK.format("pci_do_fixups pci_fixup_device"), "", ("none", None)),
+        ("mtk_pll_set_rate_regs", TASK.format("clk_change_rate clk_set_rate"), "", ("none", None)),
+        ("octeon_i2c_hlc_read", TASK.format("really_probe"), "", ("none", None)),
+        ("page_to_skb", SOFTIRQ.format("receive_buf virtnet_poll"), "", ("nic_rx", "virtio_net")),
+        ("e1000_clean_rx_irq", SOFTIRQ.format("e1000_clean"), "", ("nic_rx", "e1000")),
+        ("e1000_clean_rx_irq", SOFTIRQ.format("e1000e_poll"), "", ("nic_rx", "e1000e")),
+        ("e1000_put_txbuf", SOFTIRQ.format("e1000_clean_tx_irq e1000e_poll"), "", ("nic_tx", "e1000e")),
+        ("process_responses", SOFTIRQ.format("napi_rx_handler"), "", ("none", None)),
+        ("gem_rx", SOFTIRQ.format("gem_poll"), "", ("none", None)),
+        ("gem_rx", SOFTIRQ.format("macb_poll"), "", ("nic_rx", "macb")),
+    ],
+)
+def test_built_in(tables: oops.Tables, place: str, words: str, modules: str, expected: tuple[str | None, ...]) -> None:
+    """A name that other code of the kernel has too is a driver's only beside one of its own."""
+    record = oops.read_log(log(place, words, modules), tables)
+    assert (record.path, record.driver) == expected
+
+
+def test_names_that_two_drivers_share_lower_the_confidence(tables: oops.Tables) -> None:
+    alone = oops.read_log(log("e1000_clean_rx_irq", SOFTIRQ.format("")), tables)
+    told = oops.read_log(log("e1000_clean_rx_irq", SOFTIRQ.format("e1000e_poll")), tables)
+    assert (alone.confidence, told.confidence) == ("medium", "high")
+
+
 @pytest.mark.parametrize(
     ("place", "words", "confidence"),
     [
@@ -219,6 +374,17 @@ def test_confidence(tables: oops.Tables, place: str, words: str, confidence: str
 )
 def test_context(tables: oops.Tables, words: str, context: str | None) -> None:
     assert oops.read_log(log("some_function", words), tables).context == context
+
+
+@pytest.mark.parametrize(
+    ("modules", "driver", "confidence"),
+    [("ngbe libwx", "ngbe", "high"), ("txgbe libwx", "txgbe", "high"), ("libwx", "ngbe", "medium")],
+)
+def test_a_library_is_of_the_driver_that_is_loaded(
+    tables: oops.Tables, modules: str, driver: str, confidence: str
+) -> None:
+    record = oops.read_log(log("wx_clean_rx_irq:libwx", SOFTIRQ.format("wx_poll:libwx"), modules), tables)
+    assert (record.path, record.driver, record.confidence) == ("nic_rx", driver, confidence)
 
 
 @pytest.mark.parametrize(
