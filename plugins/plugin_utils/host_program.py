@@ -40,6 +40,7 @@ PROGRAMS = {
     "netconsole": Program("_change/netconsole.py"),
     "receiver": Program("_change/receiver.py"),
     "ship": Program("_change/ship.py"),
+    "soak": Program("_change/soak.py"),
 }
 
 

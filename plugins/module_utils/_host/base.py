@@ -132,6 +132,10 @@ class Host(abc.ABC):
     def channels(self, interface: str) -> dict[str, int]:
         """ETHTOOL_GCHANNELS: the counts in use, keys "rx", "tx", "other", "combined"."""
 
+    def statistics(self, interface: str) -> dict[str, int]:
+        """The driver's own counters (ETHTOOL_GSTRINGS, ETHTOOL_GSTATS) by name; only a live host has them."""
+        raise Unreadable(interface, "the driver's counters are not recorded")
+
     # What follows is built from the above and the same for every kind of host.
 
     def read(self, path: str, limit: int = READ_LIMIT) -> str:

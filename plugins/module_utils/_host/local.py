@@ -152,6 +152,16 @@ class LocalHost(Host):
     def channels(self, interface: str) -> dict[str, int]:
         return ethtool.unpack_channels(self._ethtool(interface, ethtool.pack_channels()))
 
+    def statistics(self, interface: str) -> dict[str, int]:
+        try:
+            count = ethtool.statistics_count(self._ethtool(interface, ethtool.pack_drvinfo()))
+            if not count:
+                return {}
+            names = self._ethtool(interface, ethtool.pack_statistics_names(count))
+            return ethtool.unpack_statistics(names, self._ethtool(interface, ethtool.pack_statistics(count)))
+        except ParseError as exc:
+            raise Unreadable(interface, str(exc)) from exc
+
     def _ethtool(self, interface: str, command: bytes) -> bytes:
         if self._root:
             raise Unreadable(interface, "the driver is not asked about another root")

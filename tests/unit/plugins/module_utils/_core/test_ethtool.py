@@ -63,3 +63,30 @@ def test_request_holds_the_name_and_the_address():
 def test_a_name_that_no_interface_can_have_is_refused(name):
     with pytest.raises(ParseError):
         ethtool.pack_request(name, 0)
+
+
+def test_statistics_are_paired_by_their_place():
+    names = struct.pack("=3I", 0x1B, 1, 2) + b"rx_crc_errors".ljust(32, b"\0") + b"x" * 32
+    counts = struct.pack("=2I", 0x1D, 2) + struct.pack("=2Q", 7, 1 << 63)
+    assert ethtool.unpack_statistics(names, counts) == {"rx_crc_errors": 7, "x" * 32: 1 << 63}
+    assert len(ethtool.pack_statistics_names(2)) == len(names)
+    assert len(ethtool.pack_statistics(2)) == len(counts)
+    assert ethtool.pack_statistics_names(2)[:12] == names[:12]
+    assert ethtool.pack_statistics(2)[:8] == counts[:8]
+
+
+@pytest.mark.parametrize(("said", "there"), [(2, 3), (3, 3), (1 << 31, 1 << 31)])
+def test_statistics_that_do_not_fit_are_refused(said, there):
+    """A driver that changes its channels in between has another number of counters."""
+    names = struct.pack("=3I", 0x1B, 1, said) + bytes(64)
+    with pytest.raises(ParseError, match="counters, for 2"):
+        ethtool.unpack_statistics(names, struct.pack("=2I", 0x1D, there) + bytes(16))
+
+
+def test_count_of_statistics_is_bounded():
+    assert ethtool.statistics_count(drvinfo(b"d", b"v", b"f", b"b")) == 2
+    answer = drvinfo(b"d", b"v", b"f", b"b")[:-20] + struct.pack("=5I", 1, 1 << 30, 3, 4, 5)
+    with pytest.raises(ParseError, match="more than"):
+        ethtool.statistics_count(answer)
+    with pytest.raises(ParseError, match="expected"):
+        ethtool.statistics_count(answer[:-1])
