@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, rack, routes
+from ansible_collections.rackops.crashready.plugins.module_utils._core import judge, rack, rollout_view, routes
 from ansible_collections.rackops.crashready.plugins.module_utils._core.errors import CoreError
 
 
@@ -52,6 +52,11 @@ def nics_to_avoid(judged: t.Any) -> list[str]:
         raise AnsibleFilterError("nics_to_avoid: this is not a host of pairing_verdict ({0!r})".format(exc)) from exc
 
 
+def failure_of(result: t.Any) -> str:
+    """Why a task failed, in one line, from its result."""
+    return rollout_view.failure_of(result)
+
+
 class FilterModule:
     """Makes the filters known to Ansible."""
 
@@ -63,4 +68,5 @@ class FilterModule:
             "worst_verdict": worst_verdict,
             "why_bad": why_bad,
             "nics_to_avoid": nics_to_avoid,
+            "failure_of": failure_of,
         }

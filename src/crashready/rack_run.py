@@ -23,8 +23,12 @@ from ._core.rack import UNFINISHED, Row, render
 from ._core.text import clean
 from .exits import BAD, FAILED, UNKNOWN, USAGE, WELL, ToolError
 
+if t.TYPE_CHECKING:
+    from .playbook_run import RunFolder
+
 __all__ = [
     "RackPlaybook",
+    "Recorded",
     "WrongUsage",
     "add_run_arguments",
     "command_line",
@@ -55,6 +59,20 @@ class RackPlaybook(t.NamedTuple):
     variables: t.Callable[[argparse.Namespace], dict[str, t.Any]] = lambda _arguments: {}
     #: Those of `variables` that are a person's yes: they hold for the run in which they were given.
     consents: t.Callable[[argparse.Namespace], dict[str, t.Any]] = lambda _arguments: {}
+    #: What is different where the playbook keeps a record of its own; see `rollout`.
+    recorded: Recorded | None = None
+
+
+class Recorded(t.NamedTuple):
+    """A playbook that knows by its record how far every host is: `--resume` leaves it all of them."""
+
+    variable: str  #: has the path of the record
+    file: str  #: its name in the folder of the run
+    once: tuple[str, ...]  #: variables that hold for one attempt, beside consents
+    kept_as: t.Callable[[argparse.Namespace], str]  #: the command in the name of the folder
+    finished: t.Callable[[RunFolder], bool]  #: whether nothing is left to do
+    show: t.Callable[[RunFolder, bool], None]  #: the result on standard output, as JSON or for people
+    code: t.Callable[[RunFolder, int], int]  #: this tool's exit code, from that of ansible-playbook
 
 
 def host_names(text: str) -> list[str]:
@@ -142,12 +160,9 @@ def run_rack(what: RackPlaybook, arguments: argparse.Namespace) -> int:
     from .playbook_view import view_for
 
     name = "crashready {0}".format(what.command)
-    if not arguments.inventory and arguments.resume is None:
-        print("{0}: an inventory is needed: -i INVENTORY, or --resume".format(name), file=sys.stderr)
-        return USAGE
-    missing = [given for given in arguments.inventory or () if "," not in given and not os.path.exists(given)]
-    if missing:
-        print("{0}: no such inventory: {1}".format(name, ", ".join(missing)), file=sys.stderr)
+    wrong = _wrong(arguments)
+    if wrong:
+        print("{0}: {1}".format(name, wrong), file=sys.stderr)
         return USAGE
     collection.check(collection.chosen_copy())
     try:
@@ -158,7 +173,10 @@ def run_rack(what: RackPlaybook, arguments: argparse.Namespace) -> int:
     if words is None:
         print("{0}: every host of that run is finished".format(name), file=sys.stderr)
         return WELL
-    words = [*words, "-e", json.dumps({"crashready_report_file": str(folder.report)})]
+    files = {"crashready_report_file": str(folder.report)}
+    if what.recorded:
+        files[what.recorded.variable] = str(folder.path / what.recorded.file)
+    words = [*words, "-e", json.dumps(files)]
     folder.report.unlink(missing_ok=True)
     passwords = ask_passwords(words)
     view = view_for(what.command)
@@ -166,13 +184,26 @@ def run_rack(what: RackPlaybook, arguments: argparse.Namespace) -> int:
         done = run_playbook(words, folder, view, passwords)
     finally:
         view.close()
-    _show(what, folder, arguments.json)
-    code = rack_exit_code(folder.report, done.code)
+    if what.recorded:
+        what.recorded.show(folder, arguments.json)
+        code = what.recorded.code(folder, done.code)
+    else:
+        _show(what, folder, arguments.json)
+        code = rack_exit_code(folder.report, done.code)
     if done.status == "canceled" or code not in (WELL, BAD, UNKNOWN):
         show_end(folder, done.status)
     again = "{0} --resume {1}".format(name, done.folder)
-    print("events of this run: {0}{1}".format(done.folder, "; go on: " + again if code else ""), file=sys.stderr)
+    goes_on = code and folder.record["command"] == what.command
+    print("events of this run: {0}{1}".format(done.folder, "; go on: " + again if goes_on else ""), file=sys.stderr)
     return UNKNOWN if done.status == "canceled" and code == FAILED else code
+
+
+def _wrong(arguments: argparse.Namespace) -> str:
+    """Why it cannot be known which hosts are meant; empty where it can."""
+    if not arguments.inventory and arguments.resume is None:
+        return "an inventory is needed: -i INVENTORY, or --resume"
+    missing = [given for given in arguments.inventory or () if "," not in given and not os.path.exists(given)]
+    return "no such inventory: {0}".format(", ".join(missing)) if missing else ""
 
 
 def _prepared(what: RackPlaybook, arguments: argparse.Namespace) -> tuple[t.Any, list[str] | None]:
@@ -181,7 +212,8 @@ def _prepared(what: RackPlaybook, arguments: argparse.Namespace) -> tuple[t.Any,
 
     if arguments.resume is None:
         words = command_line(what, arguments)
-        return RunFolder.make(what.command, words, arguments.run_folder), words
+        kept_as = what.recorded.kept_as(arguments) if what.recorded else what.command
+        return RunFolder.make(kept_as, words, arguments.run_folder), words
     path = last_run(what.command) if arguments.resume == "last" else pathlib.Path(arguments.resume)
     folder = RunFolder.open(path, what.command)
     words = [str(word) for word in folder.record["argv"]]
@@ -189,7 +221,9 @@ def _prepared(what: RackPlaybook, arguments: argparse.Namespace) -> tuple[t.Any,
         raise ToolError("{0} was a run with --check, which leaves nothing to go on with".format(path))
     refuse_changes(path, words, arguments, what.variables(arguments), arguments.rest)
     # A yes is for the run in which it was given: a rack that is gone on with a week later needs another.
-    words = [*without_yes(words), *_consent_words(what, arguments)]
+    words = [*without_yes(words, *(what.recorded.once if what.recorded else ())), *_consent_words(what, arguments)]
+    if what.recorded:
+        return folder, None if what.recorded.finished(folder) else words
     left = unfinished(folder.report)
     if left is not None and not left:
         return folder, None
