@@ -11,6 +11,7 @@ verdict yet; a panic under way is read where it was left, and each further one n
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import pathlib
@@ -26,9 +27,11 @@ from ._core.text import clean
 from .exits import BAD, UNKNOWN, USAGE, WELL, ToolError
 from .inventory_hosts import Asked, NoHosts, read_rack
 from .rack_run import WrongUsage, refuse_changes, show_end, without_yes
+from .remember import add_keeping_arguments, drilled_at, keeper_for
 
 if t.TYPE_CHECKING:
     from .playbook_run import RunFolder
+    from .remember import Memory
 
 __all__ = ["add_arguments", "ask", "command_line", "exit_code", "left_of", "outcomes_of", "run"]
 
@@ -85,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with an earlier run: its folder, or without one the last; each panic needs a yes again",
     )
     parser.add_argument("--ansible", metavar="OPTION", action="append", default=[], help="handed to ansible-playbook")
+    add_keeping_arguments(parser)
 
 
 def ask(host: str, kind: str | None, prompt: t.Callable[[str], str] = input) -> str | None:
@@ -177,13 +181,23 @@ def left_of(folder: pathlib.Path, hosts: t.Iterable[str]) -> list[str]:
     return [outcome["host"] for outcome in outcomes_of(folder, hosts, 0) if outcome["state"] not in _FINISHED]
 
 
-def _keep(folder: pathlib.Path, records: pathlib.Path, outcomes: t.Iterable[Outcome]) -> None:
+def _keep(folder: pathlib.Path, records: pathlib.Path, outcomes: t.Iterable[Outcome], memory: Memory) -> None:
+    """In the folder of records, and in the store: with one moment, so that `crashready report` reads one drill."""
     for outcome in outcomes:
         path = folder / (outcome["host"] + ".json")
         if outcome["state"] in _DRILLED and path.exists():
             new = records / (".{0}.{1}".format(path.name, os.getpid()))
             shutil.copy2(path, new)
             new.replace(records / path.name)
+            if outcome["drill_id"]:
+                memory.add_drill(outcome, _moment(outcome, path.stat().st_mtime))
+
+
+def _moment(outcome: Outcome, written_s: float) -> dt.datetime:
+    try:
+        return drilled_at(outcome, written_s)
+    except (KeyError, TypeError, ValueError, OverflowError):  # a clock that no calendar has
+        return dt.datetime.fromtimestamp(written_s, dt.timezone.utc)
 
 
 class _Begun(t.NamedTuple):
@@ -226,7 +240,9 @@ def _prepared(arguments: argparse.Namespace) -> _Begun:
     return _Begun(folder, [*words, "-e", json.dumps({"crashready_hosts": hosts})], hosts)
 
 
-def _play(arguments: argparse.Namespace, begun: _Begun, hosts: list[str], yes: list[str]) -> list[Outcome]:
+def _play(
+    arguments: argparse.Namespace, begun: _Begun, hosts: list[str], yes: list[str], memory: Memory
+) -> list[Outcome]:
     """Run the playbook for these hosts; progress goes to standard error."""
     from .playbook_run import ask_passwords, run_playbook
     from .playbook_view import view_for
@@ -249,7 +265,7 @@ def _play(arguments: argparse.Namespace, begun: _Begun, hosts: list[str], yes: l
     outcomes = outcomes_of(begun.outcomes, hosts, done.code)
     if not any((begun.outcomes / (host + ".json")).exists() for host in hosts):
         show_end(begun.folder, done.status)
-    _keep(begun.outcomes, records, outcomes)
+    _keep(begun.outcomes, records, outcomes, memory)
     return outcomes
 
 
@@ -292,7 +308,10 @@ def run(arguments: argparse.Namespace) -> int:
         return WELL
     yes, declined = _consents(arguments, begun.hosts)
     left = [host for host in begun.hosts if host not in [outcome["host"] for outcome in declined]]
-    done = _play(arguments, begun, left, yes) if left else []
+    done = []
+    if left:
+        with keeper_for(arguments) as memory:  # before a panic: a store that was named has to be there
+            done = _play(arguments, begun, left, yes, memory)
     outcomes = sorted([*done, *declined], key=lambda outcome: begun.hosts.index(outcome["host"]))
     if arguments.json:
         print(json.dumps({"schema": SCHEMA, "hosts": outcomes}, indent=2, sort_keys=True))

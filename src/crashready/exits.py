@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["BAD", "FAILED", "UNKNOWN", "USAGE", "WELL", "ToolError"]
 
 WELL = 0
-#: Something bad was found, or a drill or a soak ended unproven.
+#: Something bad was found, a drill ended unproven, or a soak reproduced a panic.
 BAD = 1
 #: Something could not be read, or a host could not be reached.
 UNKNOWN = 2

@@ -5,8 +5,9 @@
 """Looks at a rack go into the store, so that `crashready diff` and the report know what was before.
 
 `check -i` and `report -i` remember by themselves; recorded facts, this machine and
-`facts` only with --remember. A store that nobody asked for by name may be out of
-order: that is said, and the command goes on without it.
+`facts` only with --remember. `drill` and `soak` keep their outcomes. A store that
+nobody asked for by name may be out of order: that is said, and the command goes on
+without it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ if t.TYPE_CHECKING:
     from .check import Looked
     from .store.history import Look, Store
 
-__all__ = ["Memory", "add_store_arguments", "memory_for", "open_store"]
+__all__ = [
+    "Memory",
+    "add_keeping_arguments",
+    "add_store_arguments",
+    "drilled_at",
+    "keeper_for",
+    "memory_for",
+    "open_store",
+]
 
 #: Looks are written in parts: the facts of ten thousand hosts are not held at once, and other programs get a turn.
 _PART = 500
@@ -43,6 +52,25 @@ def add_store_arguments(parser: argparse.ArgumentParser, without: str, optional:
             "--remember", action="store_true", help="keep this look for `crashready diff` ({0})".format(without)
         )
         either.add_argument("--no-store", action="store_true", help="neither read nor write the history")
+
+
+def add_keeping_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--no-store` and `--store` of a command that keeps its outcomes unless it is told not to."""
+    group = parser.add_argument_group("history")
+    group.add_argument(
+        "--store", metavar="URL", help="a file, or an URL of PostgreSQL (default: CRASHREADY_STORE, XDG state)"
+    )
+    group.add_argument("--no-store", action="store_true", help="neither read nor write the history")
+
+
+def drilled_at(outcome: t.Mapping[str, t.Any], written_s: float) -> dt.datetime:
+    """When a drill was: by its record (the host's own clock), else when its outcome was written, as of one that hung.
+
+    Raises KeyError, TypeError, ValueError or OverflowError.
+    """
+    record = outcome.get("record")
+    at_s = float(record["when_s"]) if isinstance(record, dict) else written_s
+    return dt.datetime.fromtimestamp(at_s, dt.timezone.utc)
 
 
 def open_store(asked: str | None, must: bool, make: bool = True) -> Store | None:
@@ -109,14 +137,20 @@ class Memory:
 
     def add_drill(self, outcome: t.Mapping[str, t.Any], drilled_at: dt.datetime) -> None:
         """Keep the outcome of a drill; one that names no host or no drill is said and left out."""
+        self._add(outcome, lambda store: store.add_drill(outcome, drilled_at))
 
+    def add_soak(self, host: str, record: t.Any, outcome: t.Any, seen_at: dt.datetime) -> None:
+        """Keep one host's part of a soak; half of one is said and left out."""
+        self._add({"host": host}, lambda store: store.add_soak(host, record, outcome, seen_at))
+
+    def _add(self, about: t.Mapping[str, t.Any], add: t.Callable[[Store], object]) -> None:
         def work(store: Store) -> None:
             from .store.canonical import Unfit
 
             try:
-                store.add_drill(outcome, drilled_at)
+                add(store)
             except Unfit as exc:
-                self._say({str(outcome.get("host")): str(exc)})
+                self._say({str(about.get("host")): str(exc)})
 
         self._guarded(work)
 
@@ -150,3 +184,13 @@ def memory_for(arguments: argparse.Namespace, by_itself: bool) -> Memory:
         return Memory(None)
     must = bool(arguments.remember or arguments.store)
     return Memory(open_store(arguments.store, must), must)
+
+
+def keeper_for(arguments: argparse.Namespace) -> Memory:
+    """What keeps the outcomes of `drill` and `soak`, see `add_keeping_arguments`; check mode keeps nothing.
+
+    Raises ToolError for a store that was named and is not to be had. Once there is an outcome it has to be shown, so
+    a store that fails then is only said.
+    """
+    without = arguments.no_store or arguments.check
+    return Memory(None if without else open_store(arguments.store, must=bool(arguments.store)))

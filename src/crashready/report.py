@@ -22,8 +22,9 @@ from ._core import rack_view
 from ._core.text import clean
 from .check import add_judge_arguments, as_json, exit_code, looks
 from .exits import USAGE, ToolError
+from .experiments import judged_experiments
 from .inventory_hosts import NoHosts
-from .remember import memory_for, open_store
+from .remember import drilled_at, memory_for, open_store
 
 if t.TYPE_CHECKING:
     from .check import Checked, Looked
@@ -136,7 +137,7 @@ def write_page(path: pathlib.Path, text: str) -> None:
 
 
 def _known(arguments: argparse.Namespace, drills: t.Sequence[Drilled]) -> dict[str, t.Any]:
-    """Crashes, drills and dates of arming, of the store and of the folder of drills."""
+    """Crashes, drills, soaks and dates of arming, of the store and of the folder of drills."""
     found = {str(each.outcome["host"]): _drill(each) for each in sorted(drills, key=lambda each: each.at)}
     known: dict[str, t.Any] = {"drills": found}
     store = None if arguments.no_store else open_store(arguments.store, must=bool(arguments.store), make=False)
@@ -144,8 +145,12 @@ def _known(arguments: argparse.Namespace, drills: t.Sequence[Drilled]) -> dict[s
         with store:
             known["crashes"] = store.crashes()
             known["armed_since"] = {host: moment.isoformat() for host, moment in store.armed_since().items()}
+            known["experiments"] = judged_experiments(store)
             for host, drill in store.last_drills().items():
-                if host not in found or found[host]["drilled_at"] < drill["drilled_at"]:
+                known_of = found.get(host)
+                # The same drill may have hung when the file was written, and have been read since then.
+                same = known_of is not None and known_of["drill_id"] == drill["drill_id"]
+                if known_of is None or same or known_of["drilled_at"] < drill["drilled_at"]:
                     found[host] = drill
     return known
 
@@ -179,10 +184,7 @@ def _drilled(path: pathlib.Path) -> Drilled:
         written_s = os.fstat(stream.fileno()).st_mtime
     if not isinstance(outcome["host"], str) or not isinstance(outcome["drill_id"], str):
         raise ValueError("it names no host or no drill")
-    record = outcome.get("record")
-    # By the host's own clock; a drill that hung has left no record.
-    at_s = float(record["when_s"]) if isinstance(record, dict) else written_s
-    return Drilled(outcome, dt.datetime.fromtimestamp(at_s, dt.timezone.utc))
+    return Drilled(outcome, drilled_at(outcome, written_s))
 
 
 def _drill(drilled: Drilled) -> dict[str, t.Any]:

@@ -17,6 +17,8 @@ import hashlib
 import pathlib
 import typing as t
 
+from ._core.experiment import span_text
+from ._core.experimentplot import render_plot
 from ._core.rack_view import CAPTURES, STATES
 from ._core.report_page import matrix_of, packed_hosts, script_json, timeline_of
 from ._core.text import clean
@@ -26,6 +28,15 @@ __all__ = ["page", "policy"]
 
 _TEMPLATES = pathlib.Path(__file__).with_name("templates")
 _NAMES, _SIGNATURES, _REMEDIES = 400, 200, 200
+_SOAKS, _RUNS = 40, 60
+#: The state by which a verdict of an experiment is drawn.
+_SOAK_STATES = {
+    "not fixed": "bad",
+    "reproduced": "bad",
+    "inconclusive": "unknown",
+    "fixed": "well",
+    "not reproduced": "suspect",
+}
 
 #: How a state looks beside its colour.
 GLYPHS = {"bad": "\u2715", "unknown": "?", "suspect": "~", "well": "\u2713"}
@@ -61,6 +72,9 @@ def page(report: dict[str, t.Any], title: str) -> str:
     )
     style, script = _part("report.css"), _part("report.js")
     data = {**packed_hosts(report), "states": STATES, "captures": CAPTURES, "glyphs": GLYPHS}
+    soaks = report["soaks"][:_SOAKS]
+    # render_plot escapes every text of a host.
+    plots = [Markup(render_plot(each, "soak-{0}".format(number))) for number, each in enumerate(soaks)]  # noqa: S704
     drivers = sorted({triple["driver"] for triple in report["triples"] if triple["driver"]})
     return environment.get_template("report.html.j2").render(
         title=clean(title, 120),
@@ -78,4 +92,8 @@ def page(report: dict[str, t.Any], title: str) -> str:
         names=_NAMES,
         signatures=_SIGNATURES,
         remedies=_REMEDIES,
+        soaks=list(zip(soaks, plots, strict=True)),
+        soak_states=_SOAK_STATES,
+        span=span_text,
+        runs=_RUNS,
     )

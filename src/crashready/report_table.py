@@ -12,22 +12,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ._core.experiment import span_text
 from ._core.rack_view import STATES
 from ._core.text import clean
 
 __all__ = ["show"]
 
 _STYLES = {"bad": "red", "unknown": "yellow", "suspect": "magenta", "well": "green"}
-_HOSTS, _ODD, _SIGNATURES, _REMEDIES, _NAMES = 40, 20, 15, 15, 5
+_HOSTS, _ODD, _SIGNATURES, _SOAKS, _REMEDIES, _NAMES = 40, 20, 15, 15, 15, 5
 
 _Row = dict[str, t.Any]
 
 
 def show(report: _Row) -> None:
-    """Print it: sections, hosts that are not well, odd ones, crashes, remedies, and a line with the sums."""
+    """Print it: sections, hosts that are not well, odd ones, crashes, soaks, remedies, a line with the sums."""
     console = Console(highlight=False, markup=False)
     wide = console if console.is_terminal else Console(highlight=False, markup=False, width=200)
-    for part in (_sections, _hosts, _odd, _crashes):
+    for part in (_sections, _hosts, _odd, _crashes, _soaks):
         table, more = part(report)
         if table is not None and table.row_count:
             wide.print(table)
@@ -91,6 +92,18 @@ def _crashes(report: _Row) -> tuple[Table, int]:
         count, hosts = str(len(group["crashes"])), Text(_names(group["hosts"]))
         table.add_row(signature, _text(group["kind"], 40), _text(where, 60), count, hosts, *days)
     return table, len(report["crashes"]) - _SIGNATURES
+
+
+def _soaks(report: _Row) -> tuple[Table, int]:
+    table = _table("Soaks", "EXPERIMENT", "VERDICT", "RUNS", "PANICS", "SILENT AFTER", "NEEDED", "WHY")
+    for soak in report["soaks"][:_SOAKS]:
+        # The host that asks for most is what the verdict waits for.
+        host = max(soak["hosts"], key=lambda host: (host["panics"] + host["panics_after"], host["needed_s"] or 0))
+        needed = "-" if host["needed_s"] is None else span_text(host["needed_s"])
+        panics, why = str(sum(run["outcome"] == "panic" for run in soak["runs"])), Text("\n".join(soak["says"][:3]))
+        silent = span_text(host["silent_s"]) if host["after"] else "-"
+        table.add_row(_text(soak["name"], 64), soak["verdict"], str(len(soak["runs"])), panics, silent, needed, why)
+    return table, len(report["soaks"]) - _SOAKS
 
 
 def _remedies(report: _Row, console: Console) -> None:

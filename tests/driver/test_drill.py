@@ -301,6 +301,20 @@ def test_proven(round_: Played, stage: Stage) -> None:
     assert sorted(path.name for path in kept.parent.iterdir()) == ["empty.json", "hung.json", "lost.json", "well.json"]
 
 
+def _in_store(folder: pathlib.Path) -> dict[str, dict[str, t.Any]]:
+    from crashready.store.history import Store
+
+    with Store(str(folder / "state" / "crashready" / "store.sqlite3")) as store:
+        return store.last_drills()
+
+
+@pytest.mark.slow
+def test_outcomes_are_in_the_store(round_: Played, stage: Stage) -> None:
+    """Those that were a drill and have an id: a refusal is none."""
+    kept = {host: drill["state"] for host, drill in _in_store(stage.folder).items()}
+    assert kept == {"well": "proven", "empty": "unproven", "hung": "hung", "lost": "proven"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "told", "last"),
@@ -372,6 +386,52 @@ def test_check_mode_panics_nothing(stage: Stage) -> None:
     assert played.calls == [["check", "store1", "store1", {}], ["check", "alone", "alone", {}]]
     assert not (stage.folder / "crashready-drills" / "store1.json").exists()
     assert "--resume" not in played.err
+
+
+RECORDED = {"when_s": 1790000000, "kind": "sysrq"}
+DRILLED: dict[str, t.Any] = {"host": "a", "state": "proven", "drill_id": "d1", "record": RECORDED}
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome", "expected"),
+    [
+        ([], DRILLED, {"a": ("proven", "2026-09-21T14:13:20+00:00", "sysrq")}),
+        (["--no-store"], DRILLED, {}),
+        (["--check"], DRILLED, {}),
+        ([], {**DRILLED, "state": "refused"}, {}),
+        ([], {**DRILLED, "drill_id": None}, {}),
+        (
+            [],
+            {**DRILLED, "state": "hung", "record": {"when_s": 1e300}},
+            {"a": ("hung", "2026-11-23T12:00:00+00:00", None)},
+        ),
+    ],
+)
+def test_what_goes_into_the_store(
+    tmp_path: pathlib.Path, words: list[str], outcome: dict[str, t.Any], expected: dict[str, tuple[t.Any, ...]]
+) -> None:
+    from crashready.remember import keeper_for
+    from crashready.report import drills_of_folder
+    from crashready.store.history import Store
+
+    for folder in ("outcomes", "records"):
+        (tmp_path / folder).mkdir()
+    path = tmp_path / "outcomes" / "a.json"
+    path.write_text(json.dumps(outcome))
+    os.utime(path, (1795435200, 1795435200))
+    parser = argparse.ArgumentParser()
+    drill.add_arguments(parser)
+    store = str(tmp_path / "store")
+    with keeper_for(parser.parse_args(["--store", store, *words])) as memory:
+        drill._keep(tmp_path / "outcomes", tmp_path / "records", [outcome], memory)
+        for drilled in drills_of_folder(tmp_path / "records"):  # as `crashready report` does it afterwards
+            memory.add_drill(drilled.outcome, drilled.at)
+    assert (tmp_path / "store").exists() == (not words)
+    if words:
+        return
+    with Store(store) as opened:
+        found = {host: (told["state"], told["drilled_at"], told["kind"]) for host, told in opened.last_drills().items()}
+    assert found == expected
 
 
 def test_what_is_left_of_a_round(tmp_path: pathlib.Path) -> None:

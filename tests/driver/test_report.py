@@ -146,6 +146,72 @@ def test_report_in_its_forms(crashready: Run, recorded: pathlib.Path, store_file
         assert {host: each.seen_at for host, each in known.items()} == {"a": NOON + DAY, "b": NOON}, "not kept unasked"
 
 
+SOAK: dict[str, t.Any] = {
+    "schema": 1,
+    "id": "s-20261101T120000-0001",
+    "name": "rx-panic",
+    "phase": "before",
+    "side": "server",
+    "host": "a",
+    "peer": "b",
+    "nic": "eth1",
+    "address": "192.0.2.1",
+    "peer_address": "192.0.2.2",
+    "profile": {"name": "bulk"},
+    "planned_s": 3600,
+    "boot_id": "00000000-0000-4000-8000-000000000001",
+    "kernel": "6.12.48+deb13-amd64",
+    "kernel_package": None,
+    "driver": "e1000e",
+    "firmware": None,
+    "started_at": "2026-11-01T12:00:00Z",
+    "elapsed_s": 90,
+    "silent_s": 90,
+    "state": "running",
+    "reason": None,
+    "traffic": {"rx_bytes": 1, "tx_bytes": 1, "rx_packets": 90000, "tx_packets": 1},
+    "errors": {},
+    "samples": [],
+}
+
+
+def test_soaks_in_the_report(crashready: Run, recorded: pathlib.Path, store_file: str, tmp_path: pathlib.Path) -> None:
+    """Of hosts that are in it; judged as `crashready soak --show` judges them."""
+    panic = {"outcome": "panic", "time_to_panic_s": 90.0, "signature": {"exact": "cr1:x:1", "similar": "cr1:s:1"}}
+    with Store(store_file) as store:
+        store.add_soak("a", SOAK, panic, NOON)
+        store.add_soak("stranger", {**SOAK, "name": "elsewhere"}, panic, NOON)
+        store.add_crash({"kind": "bug", "path": "nic_rx", "signature": panic["signature"]}, "a", "e1", NOON, NOON)
+    words = ("report", "--from", str(recorded), "--store", store_file)
+    html = tmp_path / "report.html"
+    done = crashready(*words, "--json", "--html", str(html))
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, schema("report"))
+    assert [(each["name"], each["verdict"]) for each in report["soaks"]] == [("rx-panic", "reproduced")]
+    text = html.read_text(encoding="utf-8")
+    assert "signature of the panic in a NIC driver: cr1:x:1" in text
+    assert '<svg viewBox="0 0 1000 80" role="img" aria-labelledby="soak-0-title soak-0-about">' in text
+    shown = crashready(*words)
+    assert "rx-panic" in shown.stdout
+    assert "elsewhere" not in shown.stdout
+    assert json.loads(crashready(*words, "--json", "--no-store").stdout)["soaks"] == []
+
+
+def test_the_same_drill_is_one(
+    crashready: Run, recorded: pathlib.Path, store_file: str, tmp_path: pathlib.Path
+) -> None:
+    """A file of the time when a drill hung does not hide that it was read since then."""
+    (tmp_path / "drills").mkdir()
+    hung = {"host": "a", "drill_id": "d1", "state": "hung", "record": None}
+    (tmp_path / "drills" / "a.json").write_text(json.dumps(hung))
+    with Store(store_file) as store:
+        store.add_drill({**hung, "state": "proven", "record": {"kind": "sysrq"}}, NOON)
+    words = ("report", "--from", str(recorded), "--store", store_file, "--records", str(tmp_path / "drills"), "--json")
+    for more in ((), ("--remember",), ()):
+        (host,) = [host for host in json.loads(crashready(*words, *more).stdout)["hosts"] if host["host"] == "a"]
+        assert host["proven"]["drill"] == {"state": "proven", "kind": "sysrq", "drilled_at": NOON.isoformat()}
+
+
 def test_report_of_this_machine_and_wrong_usage(crashready: Run, tmp_path: pathlib.Path) -> None:
     done = crashready("report", "--json", XDG_STATE_HOME=str(tmp_path))
     assert done.returncode in (0, 1, 2), done.stderr

@@ -109,9 +109,9 @@ def test_an_older_store_is_brought_forward_with_its_rows(tmp_path: pathlib.Path)
     path = str(tmp_path / "store")
     with Store(path) as store:
         store.add_crash(RECORD, "s0", "e1", NOON, NOON)
-    steps = (*migrations.STEPS, _step(migrations.NEWEST + 1, "CREATE TABLE soaks (id INTEGER PRIMARY KEY)"))
+    steps = (*migrations.STEPS, _step(migrations.NEWEST + 1, "CREATE TABLE later (id INTEGER PRIMARY KEY)"))
     engine = database.open_engine(path, steps)
-    assert "soaks" in sa.inspect(engine).get_table_names()
+    assert "later" in sa.inspect(engine).get_table_names()
     with engine.begin() as connection:
         assert database.version_of(connection) == migrations.NEWEST + 1
         assert connection.exec_driver_sql("SELECT count(*) FROM crash_records").scalar() == 1
@@ -129,11 +129,11 @@ def test_a_newer_store_is_refused_and_untouched(tmp_path: pathlib.Path) -> None:
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "store")
     Store(path).close()
-    broken = _step(migrations.NEWEST + 1, "CREATE TABLE soaks (id INTEGER PRIMARY KEY)", "CREATE NONSENSE")
+    broken = _step(migrations.NEWEST + 1, "CREATE TABLE later (id INTEGER PRIMARY KEY)", "CREATE NONSENSE")
     with pytest.raises(StoreError, match="syntax error"):
         database.open_engine(path, (*migrations.STEPS, broken))
     engine = database.open_engine(path)
-    assert "soaks" not in sa.inspect(engine).get_table_names(), "DDL is rolled back as well"
+    assert "later" not in sa.inspect(engine).get_table_names(), "DDL is rolled back as well"
 
 
 @pytest.mark.parametrize(
@@ -292,6 +292,98 @@ def test_drills(store: Store) -> None:
     for odd in ({}, {"host": "a"}, {"host": "a", "drill_id": 5}, {**outcome, "x": {1, 2}}):
         with pytest.raises(Unfit):
             store.add_drill(odd, NOON)
+
+
+def test_what_was_read_of_a_drill_stays(store: Store) -> None:
+    """A file of the time when it hung may lie about in another folder of records."""
+    outcome = {"host": "a", "drill_id": "d1", "state": "proven", "record": {"kind": "sysrq"}}
+    store.add_drill(outcome, NOON)
+    assert store.add_drill({**outcome, "state": "hung", "record": None}, NOON + DAY).new is False
+    assert store.last_drills()["a"]["state"] == "proven"
+
+
+SOAK: dict[str, t.Any] = {
+    "schema": 1,
+    "id": "s-20261101T120000-0001",
+    "name": "rx-panic",
+    "phase": "before",
+    "side": "server",
+    "host": "a",
+    "peer": "b",
+    "nic": "eth1",
+    "address": "192.0.2.1",
+    "peer_address": "192.0.2.2",
+    "profile": {"name": "bulk"},
+    "planned_s": 3600,
+    "boot_id": "00000000-0000-4000-8000-000000000001",
+    "kernel": "6.12.48+deb13-amd64",
+    "kernel_package": None,
+    "driver": "e1000e",
+    "firmware": None,
+    "started_at": "2026-11-01T12:00:00Z",
+    "elapsed_s": 90,
+    "silent_s": 90,
+    "state": "running",
+    "reason": None,
+    "traffic": {"rx_bytes": 1, "tx_bytes": 1, "rx_packets": 1, "tx_packets": 1},
+    "errors": {},
+    "samples": [],
+}
+RUNS, LOST = {"outcome": "running"}, {"outcome": "lost", "last_sample_s": 90}
+PANIC = {"outcome": "panic", "time_to_panic_s": 91.0}
+
+
+def test_a_soak_is_kept_once_and_what_is_known_of_it_stays(store: Store) -> None:
+    first = store.add_soak("a", SOAK, RUNS, NOON)
+    for outcome in (PANIC, LOST, RUNS):
+        again = store.add_soak("a", SOAK, outcome, NOON + DAY)
+        assert (first.new, again.new, again.id) == (True, False, first.id)
+    assert store.add_soak("a", {**SOAK, "nic": "eth2"}, RUNS, NOON).new is True
+    later = {**SOAK, "id": "s-20261101T130000-0001", "started_at": "2026-11-01T13:00:00Z", "name": "other"}
+    assert store.add_soak("a", later, RUNS, NOON).new is True
+    found = store.soaks("rx-panic")
+    assert [(each["host"], each["record"]["nic"], each["outcome"]["outcome"]) for each in found] == [
+        ("a", "eth1", "panic"),
+        ("a", "eth2", "running"),
+    ]
+    assert found[0]["record"] == SOAK
+    assert len(store.soaks()) == 3
+    assert list(store.experiments()) == ["other", "rx-panic"]
+    assert store.experiments()["rx-panic"] == dt.datetime(2026, 11, 1, 12, tzinfo=dt.timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        (None, RUNS),
+        ({**SOAK, "schema": 2}, RUNS),
+        ({key: SOAK[key] for key in SOAK if key != "boot_id"}, RUNS),
+        (SOAK, None),
+        (SOAK, {"outcome": "panic", "time_to_panic_s": None}),
+        ({**SOAK, "started_at": "2026-99-01T12:00:00Z"}, RUNS),
+    ],
+)
+def test_half_a_soak_is_not_kept(store: Store, record: t.Any, outcome: t.Any) -> None:
+    store.add_soak("a", SOAK, RUNS, NOON)
+    with pytest.raises(Unfit, match="a soak"):
+        store.add_soak("a", record, outcome, NOON + DAY)
+    assert [each["record"] for each in store.soaks()] == [SOAK]
+
+
+def test_a_store_of_the_second_version_gets_soaks_and_keeps_its_drills(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "store")
+    engine = database.open_engine(path, migrations.STEPS[:2])
+    with engine.begin() as connection:
+        assert database.version_of(connection) == 2
+        connection.exec_driver_sql("INSERT INTO hosts (id, name, first_seen_at) VALUES (1, 'a', '2026-11-01 12:00:00')")
+        connection.exec_driver_sql(
+            "INSERT INTO drills (host_id, drill_id, drilled_at, state, outcome) "
+            "VALUES (1, 'd1', '2026-11-01 12:00:00', 'proven', '{}')"
+        )
+    engine.dispose()
+    with Store(path) as store:
+        assert store.last_drills()["a"]["state"] == "proven"
+        assert store.add_soak("a", SOAK, RUNS, NOON).new is True
 
 
 @pytest.mark.parametrize("host", ["s0", None])

@@ -16,6 +16,8 @@ import typing as t
 import pytest
 
 from crashready._core import rack_view
+from crashready._core.experiment import judge_experiment
+from crashready._core.experimenttrial import trial_of
 from crashready._core.judge import judge_host
 from crashready.check import as_json, check_host
 from crashready.pairings import load_database
@@ -114,11 +116,48 @@ def crash(host: str, day: str, signature: str, **more: t.Any) -> Row:
     return {**found, "signature": {"exact": signature, "similar": signature}, **more}
 
 
+def soaked(number: int, phase: str, word: str, seconds: float, **more: t.Any) -> t.Any:
+    """One host in a soak as an experiment counts it; the figures are those of docs/experiment.md."""
+    counts = [int(seconds * 1.2e9), 0, int(seconds * 812000), int(seconds * 40000)]
+    record = {
+        "schema": 1,
+        "id": "s-20261101T12{0:02}00-0001".format(number),
+        "name": "rx-panic",
+        "phase": phase,
+        "side": "server",
+        "host": "store4.example.org",
+        "peer": "store5.example.org",
+        "nic": "enp2s0f0",
+        "address": "192.0.2.4",
+        "peer_address": "192.0.2.5",
+        "profile": {"name": "small-packets"},
+        "planned_s": 3600,
+        "boot_id": "00000000-0000-4000-8000-000000000001",
+        "kernel": "6.16.3+deb13-amd64" if phase == "after" else TRIXIE[0],
+        "kernel_package": None,
+        "driver": "i40e",
+        "firmware": X710_OLD[4],
+        "started_at": "2026-11-01T12:{0:02}:00Z".format(number),
+        "elapsed_s": seconds,
+        "silent_s": seconds,
+        "state": "running",
+        "reason": None,
+        "traffic": dict.fromkeys(("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), 0),
+        "errors": {},
+        "samples": [[seconds, *counts, 0, 61]],
+        **more,
+    }
+    outcome = {"outcome": word, "time_to_panic_s": seconds, "last_sample_s": seconds, "dump": None, "reason": None}
+    return trial_of(
+        record, {**outcome, "signature": {"exact": "cr1:x:5d1f", "similar": "cr1:s:5d1f"}, "path": "nic_rx"}
+    )
+
+
 @pytest.fixture(scope="session")
 def kit() -> types.SimpleNamespace:
     """What further racks are made of."""
     names = {"X710": X710, "CONNECTX": CONNECTX, "BOOKWORM": BOOKWORM}
-    return types.SimpleNamespace(**names, facts_of=facts_of, crash=crash)
+    return types.SimpleNamespace(**names, facts_of=facts_of, crash=crash, soaked=soaked, judge=judge_experiment)
 
 
 @pytest.fixture(scope="session")

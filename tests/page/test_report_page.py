@@ -354,6 +354,49 @@ def test_texts_of_hosts_stay_texts(
     assert not [command for command in commands if clean in command.split("--limit")[-1]]
 
 
+# --- soaks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_soaks(kit: t.Any, row_of: t.Callable[..., Row], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Two experiments, one of them fixed, and one whose texts are hostile."""
+    before = [kit.soaked(number, "before", "panic", seconds) for number, seconds in ((1, 88.0), (2, 91.0), (3, 97.0))]
+    fixed = kit.judge([*before, kit.soaked(4, "after", "silent", 3600.0)])
+    lost = kit.judge([*before, kit.soaked(5, "after", "lost", 30.0)], name="lost-again")
+    evil = kit.judge([kit.soaked(6, "before", "panic", 90.0, peer=HOSTILE[0], driver=HOSTILE[1])], name=HOSTILE[2])
+    rows = [row_of("store4.example.org", kit.facts_of(kit.X710)), row_of("store5.example.org", kit.facts_of(kit.X710))]
+    report = rack_view.make_report(rows, "2026-11-23T20:00:00+00:00", experiments=[fixed, lost, evil])
+    path = tmp_path_factory.mktemp("soaks") / "report.html"
+    path.write_text(page(report, "Rack report"), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (360, False)], ids=["light", "dark", "phone"])
+def test_soaks_are_read_and_seen(browser: Chrome, with_soaks: pathlib.Path, width: int, dark: bool) -> None:
+    show(browser, with_soaks, width=width, dark=dark)
+    soaks = browser.find_element(By.ID, "soaks")
+    verdicts = [chip.text.split(maxsplit=1)[1] for chip in soaks.find_elements(By.CSS_SELECTOR, "h3 .chip")]
+    assert sorted(verdicts) == ["fixed", "inconclusive", "reproduced"]
+    assert "enough for confidence 0.95" in soaks.text
+    assert browser.execute_script(FAULTS) == []
+    _looked_at, worst = browser.execute_script(CONTRAST)
+    assert worst[0][0] >= 4.5, worst
+    pictures = soaks.find_elements(By.CSS_SELECTOR, "svg")
+    assert len(pictures) == 3
+    # What is drawn is told as text too, and its colours are those of the page: black on black would be seen here.
+    described = str(browser.execute_script("return arguments[0].querySelector('desc').textContent", pictures[-1]))
+    assert "panic after 88 s" in described
+    assert "silent for 1 h after, 7.89 min are needed" in described
+    colours = "return [...arguments[0].querySelectorAll('rect, circle')].map((each) => getComputedStyle(each).fill)"
+    for picture in pictures:
+        assert "rgb(0, 0, 0)" not in browser.execute_script(colours, picture)
+    wide = browser.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1] <= width
+    assert browser.title == "Rack report"
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+    assert browser.get_log("browser") == []
+
+
 def test_ten_thousand_hosts(
     browser: Chrome,
     row_of: t.Callable[..., Row],

@@ -420,10 +420,12 @@ def make_report(
     crashes: t.Iterable[t.Mapping[str, t.Any]] = (),
     armed_since: t.Mapping[str, str] | None = None,
     drills: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
+    experiments: t.Iterable[Row] = (),
 ) -> Row:
-    """The report of docs/report.schema.json: {schema, generated_at, summary, hosts, triples, crashes, remedies}.
+    """The report of docs/report.schema.json: {schema, generated_at, summary, hosts, triples, crashes, soaks, remedies}.
 
-    `rows` are of `host_row`, `crashes`, `armed_since` and `drills` what the store knows, by host. Moments are texts.
+    `rows` are of `host_row`, `crashes`, `armed_since` and `drills` what the store knows, by host, `experiments` those
+    that `experiment.judge_experiment` judged. Moments are texts.
     """
     triples, numbers = _triples(rows)
     all_crashes = crash_rows(rows, crashes)
@@ -450,8 +452,15 @@ def make_report(
         "hosts": hosts,
         "triples": triples,
         "crashes": groups,
+        "soaks": _soaks({row["host"] for row in rows}, experiments),
         "remedies": _remedies(rows, inventory),
     }
+
+
+def _soaks(names: set[str], experiments: t.Iterable[Row]) -> list[Row]:
+    """Experiments with one of these hosts, the latest first."""
+    found = [each for each in experiments if any(host["host"] in names for host in each["hosts"])]
+    return sorted(found, key=lambda each: str(each["runs"][-1]["id"]), reverse=True)
 
 
 def _host(

@@ -13,7 +13,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from . import looks
+from . import looks, soaks
 from .canonical import Unfit, canonical
 from .database import StoreError, open_engine
 from .looks import Kept, Look, Standing
@@ -106,7 +106,8 @@ class Store:
     def add_drill(self, outcome: t.Mapping[str, t.Any], drilled_at: dt.datetime) -> Added:
         """Keep the outcome of a drill (`_core.drilloutcome.judge_steps`). The same drill again replaces it.
 
-        Raises Unfit for an outcome without host or drill id.
+        What was read of a drill stays where the other outcome has no record: that is of before it was read. Raises
+        Unfit for an outcome without host or drill id.
         """
         host, drill_id = outcome.get("host"), outcome.get("drill_id")
         if not isinstance(host, str) or not isinstance(drill_id, str) or not host or not drill_id:
@@ -120,6 +121,8 @@ class Store:
             owner = looks.host_of(session, host, drilled_at)
             wanted = (Drill.host_id == owner.id, Drill.drill_id == drill_id[:64])
             same = session.scalars(sa.select(Drill).where(*wanted)).first()
+            if same is not None and record is None and json.loads(same.outcome).get("record") is not None:
+                return Added(same.id, False)
             row = same or Drill(host_id=owner.id, drill_id=drill_id[:64])
             for name, value in values.items():
                 setattr(row, name, value)
@@ -141,6 +144,22 @@ class Store:
             return found
 
         return self._transaction(work)
+
+    def add_soak(self, host: str, record: t.Any, outcome: t.Any, seen_at: dt.datetime) -> Added:
+        """Keep one host's part of a soak (`_core.soakrecord`). The same again replaces it, unless that knows less.
+
+        Raises Unfit for a record of another version, half of one, and an outcome that is none.
+        """
+        values = soaks.values_of(record, outcome, seen_at)
+        return Added(*self._transaction(lambda session: soaks.keep(session, host, values)))
+
+    def soaks(self, experiment: str | None = None) -> list[dict[str, t.Any]]:
+        """Soaks of an experiment, or the newest of all, oldest first: {host, seen_at, record, outcome} each."""
+        return self._transaction(lambda session: soaks.find(session, experiment))
+
+    def experiments(self) -> dict[str, dt.datetime]:
+        """The names of all experiments with the time at which their last soak began, the newest first."""
+        return self._transaction(soaks.experiments)
 
     def facts_at(self, host: str, moment: dt.datetime | None) -> Snapshot | None:
         """What a host looked like at a moment: its last snapshot before; None where none is that old.

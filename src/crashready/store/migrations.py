@@ -113,10 +113,33 @@ def _second(connection: sa.Connection) -> None:
     tables.create_all(connection, [judgements, drills])
 
 
-#: In order. The next one is appended: Step(3, "what it brings", function).
+def _third(connection: sa.Connection) -> None:
+    tables = _frozen()
+    sa.Table("hosts", tables, sa.Column("id", sa.Integer, primary_key=True))
+    soaks = sa.Table(
+        "soaks",
+        tables,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("host_id", sa.ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("soak_id", sa.String(64), nullable=False),
+        sa.Column("nic", sa.String(32), nullable=False),
+        sa.Column("experiment", sa.String(64), nullable=False),
+        sa.Column("phase", sa.String(16), nullable=False),
+        sa.Column("started_at", Utc, nullable=False),
+        sa.Column("seen_at", Utc, nullable=False),
+        sa.Column("outcome", sa.String(16), nullable=False),
+        sa.Column("record", sa.Text, nullable=False),
+        sa.UniqueConstraint("host_id", "soak_id", "nic"),
+        sa.Index(None, "experiment"),
+    )
+    tables.create_all(connection, [soaks])
+
+
+#: In order. The next one is appended: Step(4, "what it brings", function).
 STEPS: tuple[Step, ...] = (
     Step(1, "hosts, facts snapshots and crash records", _first),
     Step(2, "judgements of hosts and drills", _second),
+    Step(3, "soaks", _third),
 )
 
 NEWEST = STEPS[-1].version

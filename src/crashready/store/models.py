@@ -6,7 +6,7 @@
 
 Names: tables are plural nouns in snake case, a foreign key is `<singular>_id`, a moment ends
 in `_at` and is UTC, a JSON text is canonical (sorted keys, no blanks; `history.canonical`) and
-stands beside the columns that are searched. A new table (soaks, runs) is a class here
+stands beside the columns that are searched. A new table (runs) is a class here
 and one more step in `migrations`; a test compares the two.
 """
 
@@ -17,7 +17,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Base", "Crash", "Drill", "FactsSnapshot", "Host", "Judgement", "SchemaStep", "Utc"]
+__all__ = ["Base", "Crash", "Drill", "FactsSnapshot", "Host", "Judgement", "SchemaStep", "Soak", "Utc"]
 
 
 class Utc(sa.types.TypeDecorator[dt.datetime]):
@@ -144,3 +144,21 @@ class Drill(Base):
     state: Mapped[str] = mapped_column(sa.String(16))
     kind: Mapped[str | None] = mapped_column(sa.String(16))
     outcome: Mapped[str] = mapped_column(sa.Text)
+
+
+class Soak(Base):
+    """One NIC of a host in one soak: the record that the host kept, and what became of it, at the last look."""
+
+    __tablename__ = "soaks"
+    __table_args__ = (sa.UniqueConstraint("host_id", "soak_id", "nic"), sa.Index(None, "experiment"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(sa.ForeignKey("hosts.id", ondelete="CASCADE"))
+    soak_id: Mapped[str] = mapped_column(sa.String(64))
+    nic: Mapped[str] = mapped_column(sa.String(32))
+    experiment: Mapped[str] = mapped_column(sa.String(64))
+    phase: Mapped[str] = mapped_column(sa.String(16))
+    started_at: Mapped[dt.datetime] = mapped_column(Utc)
+    seen_at: Mapped[dt.datetime] = mapped_column(Utc)
+    outcome: Mapped[str] = mapped_column(sa.String(16))  #: one of `_core.soakrecord.OUTCOMES`
+    record: Mapped[str] = mapped_column(sa.Text)  #: {"record": ..., "outcome": ...}
