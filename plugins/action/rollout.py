@@ -359,7 +359,11 @@ class Step:
         display.display("\n" + text + "\n")
         if self.given["dest"]:
             write_text(self.given["dest"], json.dumps(summary, indent=1, sort_keys=True))
-        return {"unfinished": rollout_view.unfinished_of(summary), "says": text.split("\n\n")[-1], "summary": summary}
+        return {
+            "unfinished": rollout_view.unfinished_of(summary),
+            "says": text.rpartition("\n\n")[2],
+            "summary": summary,
+        }
 
 
 def _width() -> int:

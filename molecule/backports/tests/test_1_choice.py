@@ -30,16 +30,21 @@ BOOT_BACK = """umount /boot; umount /mnt; mdadm --stop /dev/md0
 losetup -D; rm -f /root/md.0 /root/md.1 /root/mdadm_*.deb /usr/sbin/mdadm; true"""
 
 
+def unwrapped(out: str) -> str:
+    """The table's last column in one line: it is the only one that goes on in lines below."""
+    return " ".join(out.split())
+
+
 def test_bad_pairing_is_shown_and_nothing_changes_without_a_yes(bookworm: t.Any) -> None:
     """The line of the security archive wins over a backport that is no longer updated."""
     before = bookworm.sh("dpkg -l 'linux-image-*' | sha256sum; sha256sum /boot/grub/grub.cfg")
     done = bookworm.harden()
     assert done.rc == 0, done.out
-    assert "bad pairing" in done.out
-    assert "test-e1000e-in-6-1" in done.out
-    assert "linux-image-6.12-amd64" in done.out
-    assert "from bookworm-security" in done.out
-    assert "backports_kernel_enabled=true" in done.out
+    text = unwrapped(done.out)
+    assert "bad pairing: bad: enp0s3 (test-e1000e-in-6-1)" in text
+    assert "remedy: linux-image-6.12-amd64 6.12." in text
+    assert "from bookworm-security fixes test-e1000e-in-6-1" in text
+    assert "backports_kernel_enabled=true" in text
     assert bookworm.sh("dpkg -l 'linux-image-*' | sha256sum; sha256sum /boot/grub/grub.cfg") == before
 
 
@@ -47,14 +52,14 @@ def test_backports_are_chosen_where_only_they_are_allowed(bookworm: t.Any) -> No
     """The stale backport carries a known fault of virtio, which somebody has to live with to take it."""
     waiver = {"entry": "virtio-net-big-packet-len", "reason": "a test rack", "until": "2099-12-31"}
     done = bookworm.harden("--check", backports_kernel_suites=["bookworm-backports"], crashready_waivers=[waiver])
-    assert "from bookworm-backports" in done.out, done.out
+    assert "from bookworm-backports" in unwrapped(done.out), done.out
     refused = bookworm.harden("--check", backports_kernel_suites=["bookworm-backports"])
-    assert "no kernel in reach fixes test-e1000e-in-6-1" in refused.out, refused.out
+    assert "no kernel in reach fixes test-e1000e-in-6-1" in unwrapped(refused.out), refused.out
 
 
 def test_suite_that_is_gone_is_a_clear_message(bookworm: t.Any) -> None:
     result = bookworm.pin("suite=bookworm-backports-sloppy version=6.12.95-1~bpo12+1", check=True)
-    assert result.get("failed") is True, result
+    assert "changes" not in result, result
     assert "cannot be had from bookworm-backports-sloppy" in result["msg"]
 
 
@@ -74,9 +79,9 @@ def test_boot_on_mdraid_is_refused(trixie: t.Any) -> None:
         result = trixie.pin("arm=true", check=True)
     finally:
         trixie.sh(BOOT_BACK)
-    assert result.get("failed") is True, result
+    assert "changes" not in result, result
     assert "does not write through mdraid1x" in result["msg"], result
-    assert not trixie.pin("arm=true", check=True).get("failed")
+    assert "changes" in trixie.pin("arm=true", check=True)
 
 
 def test_hold_and_full_boot_are_refused(trixie: t.Any) -> None:

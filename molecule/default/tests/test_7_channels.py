@@ -30,7 +30,8 @@ def one_release(host: t.Any) -> None:
 
 def module(on: t.Any, module_name: str, check: bool = False, **given: t.Any) -> dict[str, t.Any]:
     result = on.ansible("rackops.crashready." + module_name, json.dumps(given), check=check)
-    assert not result.get("failed"), result
+    # ansible-core 2.19 no longer writes "failed" where testinfra reads; a module that fails returns no plan.
+    assert "changes" in result, result
     return t.cast("dict[str, t.Any]", result)
 
 

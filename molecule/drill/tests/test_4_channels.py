@@ -63,7 +63,8 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Receiver]:
 
 def module(on: t.Any, module_name: str, **given: t.Any) -> dict[str, t.Any]:
     result = on.host.ansible("rackops.crashready." + module_name, json.dumps(given), check=False, become=True)
-    assert not result.get("failed"), result
+    # ansible-core 2.19 no longer writes "failed" where testinfra reads; a module that fails returns no plan.
+    assert "changes" in result, result
     return t.cast("dict[str, t.Any]", result)
 
 

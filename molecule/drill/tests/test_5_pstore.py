@@ -34,7 +34,8 @@ def uefi(trixie: t.Any) -> t.Any:
 
 def channels(box: t.Any, **given: t.Any) -> dict[str, t.Any]:
     result = box.host.ansible("rackops.crashready.crash_channels", json.dumps(given), check=False, become=True)
-    assert not result.get("failed"), result
+    # ansible-core 2.19 no longer writes "failed" where testinfra reads; a module that fails returns no plan.
+    assert "changes" in result, result
     return {each["name"]: each for each in result["channels"]}
 
 

@@ -70,19 +70,19 @@ def _bar(run: Row) -> _Bar:
 def render_plot(judged: Row, ident: str) -> str:
     """An svg element. `ident` makes its ids, [a-z0-9-]; texts are escaped, numbers are finite."""
     bars = bars_of(judged)
-    longest = max([1.0, *(bar.seconds for bar in bars), *(bar.mark_s or 0.0 for bar in bars)])
+    longest = max([1.0, *(run.seconds for run in bars), *(run.mark_s or 0.0 for run in bars)])
     end = next((mark for mark in _MARKS[1:] if mark >= longest), _MARKS[-1])
     height = len(bars) * _LINE + _AXIS
     title = "Runs of {0} by their time, {1}".format(judged["name"], judged["verdict"])
-    about = "Times on a logarithmic axis. " + "; ".join(bar.says for bar in bars[:40])
+    about = "Times on a logarithmic axis. " + "; ".join(run.says for run in bars[:40])
     parts = [
         '<svg viewBox="0 0 {0} {1}" role="img" aria-labelledby="{2}-title {2}-about">'.format(_WIDTH, height, ident),
         '<title id="{0}-title">{1}</title>'.format(ident, _escaped(title)),
         '<desc id="{0}-about">{1}</desc>'.format(ident, _escaped(about)),
         *_axis(end, len(bars) * _LINE),
     ]
-    for number, bar in enumerate(bars):
-        parts += _drawn(bar, number * _LINE, end)
+    for number, run in enumerate(bars):
+        parts += _drawn(run, number * _LINE, end)
     return "\n".join([*parts, "</svg>"])
 
 
@@ -107,19 +107,19 @@ def _axis(end: float, bottom: int) -> list[str]:
     return found
 
 
-def _drawn(bar: _Bar, top: int, end: float) -> list[str]:
-    x, y = _x(bar.seconds, end), top + _LINE - _BAR - 6
+def _drawn(run: _Bar, top: int, end: float) -> list[str]:
+    x, y = _x(run.seconds, end), top + _LINE - _BAR - 6
     names = {"panic": "fill-bad", "lost": "fill-unknown", "sum": "fill-sum"}
     shape = '<rect class="{0}" x="{1}" y="{2}" width="{3}" height="{4}"><title>{5}</title></rect>'
     width = round(max(x - _MARGIN, 2.0), 1)
     found = [
-        '<text x="{0}" y="{1}">{2}</text>'.format(_MARGIN, y - 5, _escaped(bar.says)),
-        shape.format(names.get(bar.kind, "fill-well"), _MARGIN, y, width, _BAR, _escaped(bar.says)),
+        '<text x="{0}" y="{1}">{2}</text>'.format(_MARGIN, y - 5, _escaped(run.says)),
+        shape.format(names.get(run.kind, "fill-well"), _MARGIN, y, width, _BAR, _escaped(run.says)),
     ]
     middle = y + _BAR // 2
-    if bar.kind == "panic":  # a disc at the end, so that it is not told by its colour alone
+    if run.kind == "panic":  # a disc at the end, so that it is not told by its colour alone
         found.append('<circle class="fill-bad" cx="{0}" cy="{1}" r="{2}"></circle>'.format(x, middle, _BAR - 3))
-    if bar.mark_s is not None:
+    if run.mark_s is not None:
         need = '<rect class="fill-text" x="{0}" y="{1}" width="3" height="{2}"><title>needed: {3}</title></rect>'
-        found.append(need.format(_x(bar.mark_s, end), y - 4, _BAR + 8, span_text(bar.mark_s)))
+        found.append(need.format(_x(run.mark_s, end), y - 4, _BAR + 8, span_text(run.mark_s)))
     return found

@@ -78,10 +78,10 @@ class Rack:
     def plan(self, **arguments: t.Any) -> dict[str, t.Any]:
         return self.act("plan", hosts=list(self.hosts), **arguments)
 
-    def go(self, name: str, health: Variables = HEALTH) -> None:
+    def go(self, name: str, health: Variables | None = None) -> None:
         """One host from its look to its end."""
         self.act("change", name, look={"health": HEALTH})
-        self.act("gate", name, look={"health": health}, verdict={"hosts": {name: JUDGED}})
+        self.act("gate", name, look={"health": health or HEALTH}, verdict={"hosts": {name: JUDGED}})
         self.act("done", name)
 
     @property

@@ -70,8 +70,12 @@ def outcome(word: str = "silent", seconds: float | None = None, signature: t.Any
     return {**found, "last_sample_s": seconds, "time_to_panic_s": seconds if word == "panic" else None, **more}
 
 
-def panic(number: int, seconds: float = 90, signature: t.Any = ONE, phase: str = "before", **more: t.Any) -> Trial:
-    return trial_of(record(number, phase, seconds, **more), outcome("panic", seconds, signature))
+def panic(
+    number: int, seconds: float = 90, signature: t.Any = "its own", phase: str = "before", **more: t.Any
+) -> Trial:
+    return trial_of(
+        record(number, phase, seconds, **more), outcome("panic", seconds, ONE if signature == "its own" else signature)
+    )
 
 
 def silent(number: int, seconds: float, phase: str = "after", word: str = "silent", **more: t.Any) -> Trial:
@@ -257,7 +261,7 @@ def test_no_runs_and_no_confidence() -> None:
 def test_the_picture_says_what_the_runs_say() -> None:
     judged = judge_experiment([*THREE, silent(4, 500), silent(5, 5, word="lost")])
     svg = experimentplot.render_plot(judged, "e-1")
-    says = [bar.says for bar in experimentplot.bars_of(judged)]
+    says = [each.says for each in experimentplot.bars_of(judged)]
     assert says == [
         *["a, before: panic after 90 s"] * 3,
         "a, after: silent for 8.33 min",

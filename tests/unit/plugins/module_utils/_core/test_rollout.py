@@ -233,10 +233,10 @@ HEALTH = {
 }
 
 
-def look(verdict: str = "clear", health: t.Any = HEALTH, link: t.Any = True, **capture: t.Any) -> dict[str, t.Any]:
+def look(verdict: str = "clear", health: t.Any = "well", link: t.Any = True, **capture: t.Any) -> dict[str, t.Any]:
     seen = facts(capture={"armed": True, "proven": True, "unread": {}, **capture})
     seen["nics"][0]["link"] = link
-    return look_of(seen, health, {"verdict": verdict, "says": "why"})
+    return look_of(seen, HEALTH if health == "well" else health, {"verdict": verdict, "says": "why"})
 
 
 LAPSED = {"proven": "the proof has lapsed: the kernel changed since"}

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 import typing as t
 
 import pytest
@@ -23,36 +23,40 @@ from ansible_collections.rackops.crashready.plugins.module_utils._core.window im
 HOUR = 3600
 
 
-class Summer(dt.tzinfo):
+class Summer(datetime.tzinfo):
     """Two hours ahead of UTC until Sunday 2026-10-25 01:00 UTC, then one: Central Europe in that autumn.
 
     A zone of the tests' own, since the machine may have no zone files.
     """
 
-    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta:
-        if moment is None:
-            return dt.timedelta(hours=1)
-        wall = moment.replace(tzinfo=None)
+    def utcoffset(self, dt: datetime.datetime | None) -> datetime.timedelta:
+        if dt is None:
+            return datetime.timedelta(hours=1)
+        wall = dt.replace(tzinfo=None)
         hours = (
-            2 if wall < dt.datetime(2026, 10, 25, 2) or (wall < dt.datetime(2026, 10, 25, 3) and not moment.fold) else 1
+            2
+            if wall < datetime.datetime(2026, 10, 25, 2) or (wall < datetime.datetime(2026, 10, 25, 3) and not dt.fold)
+            else 1
         )
-        return dt.timedelta(hours=hours)
+        return datetime.timedelta(hours=hours)
 
-    def dst(self, moment: dt.datetime | None) -> dt.timedelta:
-        return self.utcoffset(moment) - dt.timedelta(hours=1)
+    def dst(self, dt: datetime.datetime | None) -> datetime.timedelta:
+        return self.utcoffset(dt) - datetime.timedelta(hours=1)
 
-    def tzname(self, moment: dt.datetime | None) -> str:
+    def tzname(self, dt: datetime.datetime | None) -> str:
         return "CE(S)T"
 
 
-def zones(name: str) -> dt.tzinfo:
-    return {"UTC": dt.timezone.utc, "Europe/Berlin": Summer(), "Asia/Kolkata": dt.timezone(dt.timedelta(hours=5.5))}[
-        name
-    ]
+def zones(name: str) -> datetime.tzinfo:
+    return {
+        "UTC": datetime.timezone.utc,
+        "Europe/Berlin": Summer(),
+        "Asia/Kolkata": datetime.timezone(datetime.timedelta(hours=5.5)),
+    }[name]
 
 
-def at(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.timezone.utc)
+def at(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
 
 
 # 2026-11-28 is a Saturday.
