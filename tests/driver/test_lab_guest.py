@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -40,6 +41,7 @@ def a_guest(tmp_path: pathlib.Path, text: str = "web1=trixie,nic=e1000e", port: 
         ("a=trixie", spec.GuestSpec("a", "trixie")),
         ("a=bookworm,memory=4096,cpus=4", spec.GuestSpec("a", "bookworm", memory_mib=4096, cpus=4)),
         ("a=trixie,nic=e1000e,nic=vmxnet3", spec.GuestSpec("a", "trixie", nics=("e1000e", "vmxnet3"))),
+        ("a=trixie,nic=e1000e@b,nic=igb", spec.GuestSpec("a", "trixie", nics=("e1000e@b", "igb"))),
         ("a=trixie,group=canary,watchdog=yes", spec.GuestSpec("a", "trixie", groups=("canary",), watchdog=True)),
     ],
 )
@@ -61,6 +63,11 @@ def test_guests_are_read_from_the_command_line(text: str, expected: spec.GuestSp
         ("a=trixie,group=9x", "inventory group"),
         ("a=trixie,colour=red", "'colour'.*memory"),
         ("a=trixie" + ",nic=e1000e" * 9, "8 cards"),
+        ("a=trixie,nic=e1000e@", "another guest, not to ''"),
+        ("a=trixie,nic=e1000e@a", "another guest, not to 'a'"),
+        ("a=trixie,nic=e1000e@../b", "another guest"),
+        ("a=trixie,nic=e1000e@b,nic=igb@b", "two wires to b"),
+        ("{0}=trixie,nic=e1000e@{0}b".format("a" * 50), "too long for a wire"),
     ],
 )
 def test_wrong_guests_are_refused_with_the_reason(text: str, complaint: str) -> None:
@@ -80,6 +87,44 @@ def test_cards_have_networks_and_addresses_of_their_own(tmp_path: pathlib.Path) 
     assert "user,id=ssh,hostfwd=tcp:127.0.0.1:2201-:22" in argv
     assert "-no-reboot" not in argv
     assert not any("vmcoreinfo" in word for word in argv)
+
+
+def test_a_wire_has_two_ends_that_meet(tmp_path: pathlib.Path) -> None:
+    """What one guest takes is what the other sends to, each seen from its own folder."""
+    ends = {}
+    for name, other in (("web1", "web2"), ("web2", "web1")):
+        made = a_guest(tmp_path, "{0}=trixie,nic=vmxnet3,nic=e1000e@{1}".format(name, other))
+        (word,) = [word for word in made.command(TCG) if word.startswith("dgram,id=card2,")]
+        given = dict(part.split("=", 1) for part in word.split(",")[1:])
+        assert given["local.type"] == given["remote.type"] == "unix"
+        assert "e1000e,netdev=card2,romfile=,mac={0}".format(made.mac(2)) in made.command(TCG)
+        assert "user,id=card1,restrict=on,net=10.0.101.0/24" in made.command(TCG)
+        folder = tmp_path / "guests" / name
+        ends[name] = [os.path.normpath(folder / given[side]) for side in ("local.path", "remote.path")]
+    assert ends["web1"] == list(reversed(ends["web2"]))
+    assert ends["web1"][0] == str(tmp_path / "guests" / "web1" / "wire-web2")
+
+
+def test_qemu_takes_a_wire_whose_other_end_is_not_there_yet(tmp_path: pathlib.Path) -> None:
+    """QEMU itself, without a machine and so without a guest."""
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("QEMU is not installed")
+    folder = tmp_path / "guests" / "web1"
+    made = a_guest(tmp_path, "web1=trixie,nic=e1000e@web2")
+    (tmp_path / "guests" / "web2").mkdir()
+    argv = [guest.QEMU, "-nodefaults", "-no-user-config", "-machine", "none", "-display", "none", "-qmp", "stdio"]
+    argv += ["-netdev", made._network(1, "web2")]
+    said = '{"execute": "qmp_capabilities"} {"execute": "quit"}'
+    done = subprocess.run(argv, cwd=folder, input=said, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert stat.S_ISSOCK((folder / "wire-web2").stat().st_mode)
+
+
+def test_a_wire_with_one_end_is_refused(tmp_path: pathlib.Path) -> None:
+    made = rack.Rack(tmp_path / "run", Progress(quiet=True))
+    with pytest.raises(LabError, match="web1 has a wire to web2, which has none to web1"):
+        made._add([spec.parse_guest("web1=trixie,nic=e1000e@web2"), spec.parse_guest("web2=trixie")], True, ())
+    assert made.guests == {}
 
 
 def test_ssh_checks_the_host_key_and_reads_no_configuration_of_the_user(tmp_path: pathlib.Path) -> None:

@@ -32,7 +32,8 @@ __all__ = ["add_arguments", "main", "run"]
 
 GUEST_HELP = (
     "a guest: NAME=SUITE[,memory=MIB][,cpus=N][,nic=CARD]...[,firmware=bios|uefi][,loader=grub|systemd-boot]"
-    "[,watchdog=yes][,group=GROUP]... (cards: e1000e, vmxnet3, igb where QEMU has it, ...)"
+    "[,watchdog=yes][,group=GROUP]... (cards: e1000e, vmxnet3, igb where QEMU has it, ...; CARD@NAME is on a wire to "
+    "that guest)"
 )
 
 

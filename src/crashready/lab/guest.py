@@ -28,7 +28,7 @@ import uuid
 from . import commands, qmp
 from .accel import QEMU, Accelerator
 from .errors import GuestError, LabError
-from .spec import GuestSpec
+from .spec import GuestSpec, wire_path
 
 __all__ = ["Guest", "free_port", "process_start"]
 
@@ -143,9 +143,8 @@ class Guest:
         argv += ["-device", "virtio-blk-pci,drive=root,bootindex=0"]
         argv += ["-netdev", "user,id=ssh,hostfwd=tcp:127.0.0.1:{0}-:22".format(self.port)]
         argv += ["-device", "virtio-net-pci,netdev=ssh,romfile=,mac={0}".format(self.mac(0))]
-        for number, card in enumerate(spec.nics, 1):
-            # A net= of its own for each, or all cards get the same address and ssh hangs.
-            argv += ["-netdev", "user,id=card{0},restrict=on,net=10.0.{1}.0/24".format(number, 100 + number)]
+        for number, (card, peer) in enumerate(spec.cards(), 1):
+            argv += ["-netdev", self._network(number, peer)]
             argv += ["-device", "{0},netdev=card{1},romfile=,mac={2}".format(card, number, self.mac(number))]
         if spec.watchdog:
             argv += ["-device", "i6300esb", "-action", "watchdog=reset"]
@@ -153,6 +152,20 @@ class Guest:
             argv += ["-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + _ovmf()[0]]
             argv += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
         return argv
+
+    def _network(self, number: int, peer: str | None) -> str:
+        """QEMU's other side of a card: a network of its own, or a wire.
+
+        A wire is a pair of datagram sockets: neither end waits for the other, and frames to a guest that is not
+        there are lost, as on copper. QEMU 7.2 or later.
+        """
+        if peer is None:
+            # A net= of its own for each, or all cards get the same address and ssh hangs.
+            return "user,id=card{0},restrict=on,net=10.0.{1}.0/24".format(number, 100 + number)
+        ends = "local.type=unix,local.path={0},remote.type=unix,remote.path={1}".format(
+            wire_path(self.spec.name, peer), wire_path(peer, self.spec.name)
+        )
+        return "dgram,id=card{0},{1}".format(number, ends)
 
     def mac(self, number: int) -> str:
         """The hardware address of a card, the same at every start; 0 is the one that carries ssh."""

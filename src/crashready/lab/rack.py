@@ -152,6 +152,7 @@ class Rack:
 
     def _add(self, specs: t.Sequence[GuestSpec], warm: bool, extra_packages: t.Sequence[str]) -> None:
         """Take new guests into the state, with the image and the key each needs."""
+        _check_wires([*(guest.spec for guest in self.guests.values()), *specs])
         for spec in specs:
             known = self.guests.get(spec.name)
             if known is not None:
@@ -193,7 +194,8 @@ class Rack:
                 with self.progress.step("guest {0}: stop".format(guest.spec.name)):
                     guest.stop(grace_s=120 if keep_disks else 0)
                 if not keep_disks:
-                    for leftover in ("disk.qcow2", "vars.fd", "qmp"):
+                    wires = ["wire-" + peer for peer in guest.spec.peers()]
+                    for leftover in ("disk.qcow2", "vars.fd", "qmp", *wires):
                         (guest.folder / leftover).unlink(missing_ok=True)
                     del self.guests[guest.spec.name]
                 self._save()
@@ -207,6 +209,15 @@ class Rack:
             row = {"name": guest.spec.name, "suite": guest.spec.suite, "state": state, "port": guest.port}
             rows.append({**row, "pid": guest.pid if running else None, "console": str(guest.console)})
         return rows
+
+
+def _check_wires(specs: t.Sequence[GuestSpec]) -> None:
+    """Raise LabError about a wire with one end."""
+    peers = {spec.name: spec.peers() for spec in specs}
+    for name, others in peers.items():
+        for other in others:
+            if name not in peers.get(other, ()):
+                raise LabError("guest {0} has a wire to {1}, which has none to {0}".format(name, other))
 
 
 def _host_keys(image_folder: pathlib.Path) -> list[str]:
