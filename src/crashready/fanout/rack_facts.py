@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import pathlib
@@ -32,6 +33,7 @@ __all__ = ["SCHEMA", "ask_rack", "run_rack", "save"]
 #: Version of the shape of `crashready facts -i INVENTORY --json`: docs/facts-rack.schema.json.
 SCHEMA = 1
 
+#: Bytes: 255 are what a folder takes (limits.h: NAME_MAX), and the extension and a temporary name come on top.
 _FILE_NAME_LIMIT = 200
 
 
@@ -83,9 +85,13 @@ def save(folder: pathlib.Path, outcomes: t.Iterable[Outcome]) -> None:
 
 
 def _file_name(host: str) -> str:
-    """A host's name as a file's: an inventory may call a host `../../etc/passwd`."""
-    name = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in host)[:_FILE_NAME_LIMIT]
-    return "_" + name[1:] if name.startswith(".") else name or "_"
+    """A host's name as a file's: an inventory may call a host `../../etc/passwd`. No two hosts share one."""
+    name = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in host)
+    name = name.encode()[:_FILE_NAME_LIMIT].decode(errors="ignore")
+    name = "_" + name[1:] if name.startswith(".") else name or "_"
+    if name == host:
+        return name
+    return name + "-" + hashlib.sha256(host.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def _write(path: pathlib.Path, facts: t.Any) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 import zlib
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from crashready.fanout.conversation import converse
 from crashready.fanout.outcome import CAUSES, Failure, Outcome, failure_of_exit, pack_facts, read_answer
 from crashready.fanout.program import build_program
+from crashready.fanout.rack_facts import save
 from crashready.fanout.stream import Stream
 from crashready.inventory_hosts import Target
 
@@ -47,6 +49,15 @@ def test_facts_come_back_as_they_were() -> None:
         Outcome("h", "ssh", packed=read_answer(zlib.compress(json.dumps({"facts": facts}).encode()))).facts() == facts
     )
     assert Outcome("h", "ssh", packed=pack_facts(facts)).facts() == facts
+
+
+def test_each_host_has_a_file_of_its_own(tmp_path: pathlib.Path) -> None:
+    """Names of inventories are any text; 200 letters of a foreign script are more bytes than a file's name takes."""
+    hosts = ["web1", "a/b", "a_b", "..", "_.", "../../etc/passwd", "\u0436" * 200, "\u0436" * 201, "\udc80"]
+    save(tmp_path, [Outcome(host, "ssh", packed=pack_facts({"host": ascii(host)})) for host in hosts])
+    kept = {json.loads(path.read_text())["host"]: path.name for path in tmp_path.iterdir()}
+    assert sorted(kept) == sorted(map(ascii, hosts))
+    assert kept[ascii("web1")] == "web1.json"
 
 
 @pytest.mark.parametrize(
