@@ -129,11 +129,21 @@ def check_host(host: str, facts: t.Any, judged: dict[str, t.Any]) -> Checked:
 
 
 def exit_code(checked: t.Iterable[Checked], fail_on: str = "bad") -> int:
-    """The worst host counts; a suspect one only where it was asked for."""
-    states = {each.state for each in checked}
+    """The worst host counts; a suspect one only where it was asked for, and then beside what is unknown as well."""
+    states = set()
+    for each in checked:
+        states.add(each.state)
+        if _has_suspect(each):
+            states.add("suspect")
     if "bad" in states or (fail_on == "suspect" and "suspect" in states):
         return BAD
     return UNKNOWN if "unknown" in states or not states else WELL
+
+
+def _has_suspect(checked: Checked) -> bool:
+    """Whether an entry speaks of a NIC here, though what is not known of the host stands above it."""
+    nics = checked.judged["nics"] if checked.judged else ()
+    return any(reason["verdict"] == "suspect" for nic in nics for reason in nic["reasons"])
 
 
 class Judge:

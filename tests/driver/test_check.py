@@ -92,6 +92,14 @@ def test_exit_code_is_that_of_the_worst_host(states: tuple[str, ...]) -> None:
     assert exit_code([]) == UNKNOWN, "no host is no good news"
 
 
+def test_what_is_unknown_hides_no_suspect() -> None:
+    """A foreign kernel is unknown to every row without a range; `--fail-on suspect` asks for the rows that speak."""
+    judged = {**verdict("unknown"), "nics": [{"name": "eth0", "reasons": [{"verdict": "suspect", "entry": "x"}]}]}
+    host = check_host("h", {"capture": {"applicable": True, "armed": True, "problems": []}}, judged)
+    assert host.state == "unknown"
+    assert (exit_code([host]), exit_code([host], "suspect")) == (UNKNOWN, BAD)
+
+
 def recorded(name: str) -> dict[str, t.Any]:
     manifest = json.loads((ROOT / "tests/unit/cases/trees" / (name + ".json")).read_text(encoding="utf-8"))
     return collect_facts(TreeHost(manifest))

@@ -102,7 +102,9 @@ def _comment(
     ]
     if not cards:
         questions.insert(0, "Which card and firmware was it? No facts of the crashed host were at hand.")
-    shown = clean("{0} ({1})".format(kernel.get("release"), kernel.get("package_version")), 120)
+    version = kernel.get("package_version")
+    release = str(kernel.get("release") or "not known")
+    shown = clean("{0} ({1})".format(release, version) if version else release, 120)
     return [
         "---",
         "# SPDX-License-Identifier: GPL-3.0-or-later",
@@ -110,7 +112,7 @@ def _comment(
         "# A draft made by `crashready triage` from {0} on {1}.".format(
             "1 crash" if crashes == 1 else "{0} crashes".format(crashes), clean(host or "a host that is not named", 100)
         ),
-        "# Kernel: {0}. Signature: {1}.".format(shown, clean(str(signature.get("exact")), 80)),
+        "# Kernel: {0}. Signature: {1}.".format(shown, clean(str(signature.get("exact") or "none"), 80)),
         "# To find out before it can judge anything:",
         *("#   {0}. {1}".format(number, text) for number, text in enumerate(questions, 1)),
     ]

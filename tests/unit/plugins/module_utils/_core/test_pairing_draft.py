@@ -50,6 +50,13 @@ def test_without_facts_the_card_is_a_question() -> None:
     assert "Which card and firmware was it?" in (text or "")
 
 
+def test_what_is_not_known_is_not_called_none() -> None:
+    text, _reason = draft_entry({**RECORD, "kernel": {"release": "6.17.0-custom"}, "signature": None}, "s0", facts())
+    valid(text)
+    assert "# Kernel: 6.17.0-custom. Signature: none." in (text or "")
+    assert "None" not in (text or "")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
