@@ -6,12 +6,15 @@
 
 controllers: the driver and the collection as a controller runs them, with the locked packages.
 targets: what runs on hosts, from Debian 11's Python on, without Ansible.
+fuzz: property tests and the parser of kernel logs with other inputs each time, for CRASHREADY_FUZZ_SECONDS (600).
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
+import random
+import time
 
 import nox
 
@@ -40,3 +43,25 @@ def targets(session: nox.Session) -> None:
     # Not locked: the lock is for controllers, and pytest 9 has left Python 3.9 behind.
     session.install("--quiet", "pytest>=8.3", "hypothesis")
     session.run("python", "-m", "pytest", "tests/unit/plugins/module_utils", "-q")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Half of the time for the coverage-guided run where atheris is, the rest for property tests round after round."""
+    seconds = int(os.environ.get("CRASHREADY_FUZZ_SECONDS", "600"))
+    session.install("--quiet", "--require-hashes", "--requirement", "requirements-dev.lock")
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    end = time.monotonic() + seconds
+    # Not locked: it has no build for every Python. Without it the script says so and ends with 2.
+    session.run("python", "-m", "pip", "install", "--quiet", "--only-binary=:all:", "atheris", success_codes=range(256))
+    found = str(pathlib.Path(session.create_tmp()) / "corpus")
+    session.run(
+        "python", "tests/fuzz/fuzz_oops.py", found, "-max_total_time={0}".format(seconds // 2), success_codes=[0, 2]
+    )
+    rounds = 0
+    while rounds == 0 or time.monotonic() < end:
+        # The tests have their own numbers of examples; another seed is another set of them. nox prints it.
+        seed = "--hypothesis-seed={0}".format(random.SystemRandom().randrange(1 << 32))
+        session.run("python", "-m", "pytest", "tests/unit", "-q", "-m", "hypothesis", "-p", "no:cacheprovider", seed)
+        rounds += 1
+    session.log("{0} rounds of property tests, no failure".format(rounds))

@@ -144,10 +144,10 @@ def test_damaged_type_information_is_one_kind_of_error() -> None:
     whole = recorded("6.12.117", "module")
     base = btf.Btf(recorded("6.12.117", "base"))
     chance = random.Random(7)
-    damaged = [whole[: chance.randrange(len(whole))] for _ in range(20)]
-    for _ in range(40):
+    damaged = [whole[: chance.randrange(len(whole))] for _time in range(20)]
+    for _time in range(40):
         turned = bytearray(whole)
-        for _ in range(30):
+        for _byte in range(30):
             turned[chance.randrange(len(turned))] = chance.randrange(256)
         damaged.append(bytes(turned))
     refused = 0

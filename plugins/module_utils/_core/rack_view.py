@@ -282,7 +282,7 @@ def _remedy(remedy: Row, inventory: t.Sequence[str]) -> Row:
         "where": where,
         "commands": commands,
         "hosts": remedy["hosts"],
-        "by_hand": [] if where != "controller" else [name for name in remedy["hosts"] if name not in set(plain)],
+        "by_hand": [] if where != "controller" else [name for name in remedy["hosts"] if not is_plain_name(name)],
     }
 
 
